@@ -28,12 +28,12 @@ type Broker struct {
 	GroupMaxSize               int           // members
 	GroupInitialRebalanceDelay time.Duration // that an empty group waits for more members
 
-	FetchMaxBytes            int64 // of one fetch response, whatever the client asks for
-	FetchSessionSlots        int
-	RequestMaxBytes          int64 // of one request
-	RequestPartitionsMax     int   // partitions that one DescribeTopicPartitions shows
-	ConnectionsMax           int
-	ConnectionIdleMax        time.Duration // negative: for ever
+	FetchMaxBytes        int64 // of one fetch response, whatever the client asks for
+	FetchSessionSlots    int
+	RequestMaxBytes      int64 // of one request
+	RequestPartitionsMax int   // partitions that one DescribeTopicPartitions shows
+	ConnectionsMax       int
+	ConnectionIdleMax    time.Duration // negative: for ever
 
 	static, dynamic map[string]string
 }

@@ -1,0 +1,194 @@
+package listen
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// start serves on loopback. stop begins the stop; done gets what Serve returned.
+func start(t *testing.T, limits Limits, handle func(context.Context, net.Conn)) (addr string, stop func(), done <-chan error) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	result := make(chan error, 1)
+	go func() { result <- Serve(ctx, ln, limits, handle) }()
+	return ln.Addr().String(), cancel, result
+}
+
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func echo(_ context.Context, c net.Conn) { io.Copy(c, c) }
+
+func roundTrip(t *testing.T, c net.Conn) {
+	t.Helper()
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, []byte("ping")) {
+		t.Fatalf("got %q, %v", got, err)
+	}
+}
+
+func TestTheConnectionAboveTheLimitIsClosed(t *testing.T) {
+	addr, stop, done := start(t, Limits{ConnectionsMax: 2}, echo)
+	a, b := dial(t, addr), dial(t, addr)
+	roundTrip(t, a)
+	roundTrip(t, b)
+	c := dial(t, addr)
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("the third connection was not closed: %d, %v", n, err)
+	}
+	roundTrip(t, a)
+
+	// One leaves, so there is room for another.
+	b.Close()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		d := dial(t, addr)
+		d.Write([]byte("x"))
+		n, _ := d.Read(make([]byte, 1))
+		d.Close()
+		if n == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no room after a connection closed")
+		}
+	}
+	a.Close()
+	stop()
+	<-done
+}
+
+func TestStopLetsHandlersFinish(t *testing.T) {
+	begun := make(chan struct{})
+	addr, stop, done := start(t, Limits{Drain: time.Minute}, func(ctx context.Context, c net.Conn) {
+		close(begun)
+		<-ctx.Done()
+		c.Write([]byte("bye"))
+	})
+	c := dial(t, addr)
+	<-begun
+	stop()
+	got, err := io.ReadAll(c)
+	if err != nil || string(got) != "bye" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Serve returned %v", err)
+	}
+	if c, err := net.Dial("tcp", addr); err == nil {
+		c.Close()
+		t.Error("still accepts after the stop")
+	}
+}
+
+func TestHandlersThatDoNotFinishLoseTheirConnection(t *testing.T) {
+	begun := make(chan struct{})
+	var ended atomic.Bool
+	addr, stop, done := start(t, Limits{Drain: 10 * time.Millisecond}, func(_ context.Context, c net.Conn) {
+		close(begun)
+		io.Copy(io.Discard, c) // deaf to the context
+		ended.Store(true)
+	})
+	dial(t, addr)
+	<-begun
+	stop()
+	if err := <-done; err != nil || !ended.Load() {
+		t.Errorf("Serve returned %v; handler ended: %v", err, ended.Load())
+	}
+}
+
+// scripted is a listener whose Accept returns what the test says.
+type scripted struct {
+	net.Listener
+	results chan error
+}
+
+func (s *scripted) Accept() (net.Conn, error) {
+	if err := <-s.results; err != nil {
+		return nil, err
+	}
+	return s.Listener.Accept()
+}
+
+func TestAcceptGoesOnAfterAPassingErrorAndEndsAfterALastingOne(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scripted{ln, make(chan error, 4)}
+	s.results <- &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	s.results <- &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	s.results <- nil
+	lasting := errors.New("the interface is gone")
+	done := make(chan error, 1)
+	go func() { done <- Serve(context.Background(), s, Limits{}, echo) }()
+	c := dial(t, ln.Addr().String())
+	roundTrip(t, c)
+	c.Close()
+	s.results <- lasting
+	if err := <-done; !errors.Is(err, lasting) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	addr, stop, done := start(t, Limits{TLS: config, HandshakeMax: 50 * time.Millisecond}, echo)
+
+	silent := dial(t, addr)
+	if _, err := silent.Read(make([]byte, 1)); err == nil {
+		t.Error("a connection that never shakes hands stays open")
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(cert)
+	c := tls.Client(dial(t, addr), &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"})
+	roundTrip(t, c)
+	c.Close()
+	stop()
+	<-done
+}
