@@ -1,0 +1,152 @@
+package broker
+
+import (
+	"context"
+	"hash/fnv"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/journal"
+)
+
+// groupEntry makes a group's entry an entry of the shard.
+type groupEntry struct{ group.Entry }
+
+// Append implements entry.
+func (e groupEntry) Append(dst []byte) []byte { return group.EncodeEntry(dst, e.Entry) }
+
+func (d *durable) applyGroup(e journal.Entry) error {
+	x, err := group.DecodeEntry(e.Body)
+	if err != nil {
+		return err
+	}
+	d.groups.Apply(x)
+	return nil
+}
+
+// groupShard is the shard that a group lives in.
+func (b *Broker) groupShard(id string) *shard {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return b.shards[h.Sum32()%uint32(len(b.shards))]
+}
+
+// Group submits a command about the consumer group id, which must be the
+// group that cmd names (all of them, if it names several). reply is called
+// exactly once, possibly much later (joins and syncs wait), from a goroutine
+// of the broker, and must not block. cancel drops the reply of a waiting
+// command whose connection is gone: then reply may never be called.
+func (b *Broker) Group(id string, cmd group.Command, reply func(group.Body, error)) (cancel func()) {
+	return b.groupShard(id).group(cmd, reply)
+}
+
+// EachGroupShard submits a command that concerns all groups (ListGroups) to
+// every shard and returns what each answered.
+func (b *Broker) EachGroupShard(ctx context.Context, cmd group.Command) ([]group.Body, error) {
+	out := make([]group.Body, 0, len(b.shards))
+	for _, s := range b.shards {
+		body, err := s.groupWait(ctx, cmd)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, body)
+	}
+	return out, nil
+}
+
+// GroupWait is Group for commands that do not wait for other members.
+func (b *Broker) GroupWait(ctx context.Context, id string, cmd group.Command) (group.Body, error) {
+	return b.groupShard(id).groupWait(ctx, cmd)
+}
+
+func (s *shard) groupWait(ctx context.Context, cmd group.Command) (group.Body, error) {
+	type answer struct {
+		body group.Body
+		err  error
+	}
+	ch := make(chan answer, 1)
+	s.group(cmd, func(body group.Body, err error) { ch <- answer{body, err} })
+	select {
+	case a := <-ch:
+		return a.body, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *shard) group(cmd group.Command, reply func(group.Body, error)) (cancel func()) {
+	c := &groupCommand{cmd: cmd, token: group.Token(s.token.Add(1)), reply: reply}
+	if !s.inbox.put(context.Background(), control, c, 0) {
+		c.refuse(errf(Stopping, "the broker is shutting down"))
+		return func() {}
+	}
+	return func() { s.inbox.put(context.Background(), control, forgetCommand{c.token}, 0) }
+}
+
+type groupCommand struct {
+	cmd   group.Command
+	token group.Token
+	reply func(group.Body, error)
+}
+
+func (c *groupCommand) refuse(err error) { c.reply(nil, err) }
+
+func (c *groupCommand) decide(s *shard, now int64) {
+	s.replies[c.token] = c.reply
+	s.settle(s.groups.Decide(time.UnixMilli(now), c.cmd, c.token))
+}
+
+// forgetCommand drops a waiting reply.
+type forgetCommand struct{ token group.Token }
+
+func (c forgetCommand) refuse(error) {}
+
+func (c forgetCommand) decide(s *shard, _ int64) {
+	delete(s.replies, c.token)
+	s.groups.Forget(c.token)
+}
+
+// fireTimers lets sessions, rebalances and offsets expire.
+func (s *shard) fireTimers() {
+	now := time.UnixMilli(s.tick())
+	if !s.groups.NextDeadline().After(now) {
+		s.settle(s.groups.Tick(now))
+	}
+}
+
+// settle logs what the group machine decided and sends its replies once that
+// is durable.
+func (s *shard) settle(entries []group.Entry, replies []group.Reply) {
+	for _, e := range entries {
+		s.log(typeGroup, groupEntry{e}, nil, nil)
+	}
+	if len(replies) == 0 {
+		return
+	}
+	out := make(groupReplies, 0, len(replies))
+	for _, r := range replies {
+		if fn := s.replies[r.Token]; fn != nil {
+			delete(s.replies, r.Token)
+			out = append(out, groupReply{fn, r.Body})
+		}
+	}
+	s.j.Attach(out)
+}
+
+type groupReply struct {
+	fn   func(group.Body, error)
+	body group.Body
+}
+
+type groupReplies []groupReply
+
+// Durable implements journal.Waiter.
+func (rs groupReplies) Durable(err error) {
+	for _, r := range rs {
+		if err != nil {
+			r.fn(nil, errf(Failed, "the log failed: %v", err))
+			continue
+		}
+		r.fn(r.body, nil)
+	}
+}

@@ -1,0 +1,42 @@
+package broker
+
+import "context"
+
+// The methods of this file drive a broker that was opened with Config.Inline.
+
+// Decide carries out what has been submitted and lets timers fire. Nothing is
+// durable or answered before Flush.
+func (b *Broker) Decide() {
+	for _, s := range b.shards {
+		s.decideInline()
+	}
+}
+
+// Flush makes what was decided durable, publishes it and sends the replies.
+func (b *Broker) Flush() error {
+	for _, s := range b.shards {
+		if err := s.j.Flush(); err != nil {
+			b.stopFailed(err)
+			return err
+		}
+	}
+	return nil
+}
+
+// Maintain does all background work that is due, or, with force, whatever
+// can be done: indexes, checkpoints, retention, rewriting, trimming.
+func (b *Broker) Maintain(ctx context.Context, force bool) error {
+	for _, s := range b.shards {
+		if err := s.maintain.step(ctx, force); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *shard) decideInline() {
+	var batch [2][]command
+	s.inbox.take(&batch)
+	s.decideAll(&batch)
+	s.fireTimers()
+}

@@ -1,0 +1,338 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/internal/broker/topic"
+	"github.com/waxwing-mq/waxwing/internal/datafile"
+	"github.com/waxwing-mq/waxwing/internal/engine"
+)
+
+// When background work is due.
+const (
+	checkpointEvery      = 30 * time.Second
+	checkpointBytes      = 256 << 20
+	producerCheckEvery   = 10 * time.Minute
+	maintainEvery        = time.Second
+	rewriteBytesPerSec   = 32 << 20
+	rewriteYieldInterval = 5 * time.Millisecond
+)
+
+// maintenance is a shard's background work: indexes of closed files,
+// checkpoints, retention, rewriting, and giving disk space back. One
+// goroutine; the sequencer takes no part.
+type maintenance struct {
+	s    *shard
+	wake chan struct{}
+	stop chan struct{}
+	once sync.Once
+
+	checkpointed  time.Time
+	checkpointAt  uint64 // journal bytes at the last checkpoint
+	retained      time.Time
+	producersSeen time.Time
+}
+
+func (m *maintenance) init(s *shard) {
+	m.s = s
+	m.wake = make(chan struct{}, 1)
+	m.stop = make(chan struct{})
+	now := s.b.cfg.Now()
+	m.checkpointed, m.retained, m.producersSeen = now, now, now
+}
+
+// kick makes the next step come soon.
+func (m *maintenance) kick() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// halt ends run.
+func (m *maintenance) halt() { m.once.Do(func() { close(m.stop) }) }
+
+// run is the goroutine. halt stops it.
+func (m *maintenance) run() {
+	defer m.s.stopped.Done()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { <-m.stop; cancel() }()
+	tick := time.NewTicker(maintainEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-tick.C:
+		case <-m.wake:
+		}
+		if err := m.step(ctx, false); err != nil && ctx.Err() == nil {
+			m.s.b.cfg.Logger.Error("background work failed; it will be tried again", "shard", m.s.id, "error", err)
+			time.Sleep(maintainEvery)
+		}
+	}
+}
+
+// step does what is due, or, with force, whatever can be done.
+func (m *maintenance) step(ctx context.Context, force bool) error {
+	now := m.s.b.cfg.Now()
+	if err := m.buildIndexes(ctx); err != nil {
+		return err
+	}
+	if force || now.Sub(m.retained) >= m.s.b.Settings().RetentionCheckInterval {
+		m.retained = now
+		if err := m.retain(ctx, now); err != nil {
+			return err
+		}
+	}
+	if force || now.Sub(m.producersSeen) >= producerCheckEvery {
+		m.producersSeen = now
+		if err := m.expireProducers(ctx, now); err != nil {
+			return err
+		}
+	}
+	if err := m.rewrite(ctx); err != nil {
+		return err
+	}
+	if force || m.checkpointDue(now) {
+		m.checkpointed = now
+		if err := m.checkpoint(ctx); err != nil {
+			return err
+		}
+	}
+	return m.trim(ctx)
+}
+
+// buildIndexes writes the .idx of files that are complete.
+func (m *maintenance) buildIndexes(ctx context.Context) error {
+	for _, id := range m.s.index.Unindexed() {
+		if err := m.s.index.BuildIdx(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *maintenance) checkpointDue(now time.Time) bool {
+	s := m.s
+	return s.j.Stats().Bytes.Load()-m.checkpointAt >= checkpointBytes ||
+		now.Sub(m.checkpointed) >= checkpointEvery && s.j.Last() > s.cps.Newest()
+}
+
+// checkpoint makes a checkpoint of everything that is durable.
+func (m *maintenance) checkpoint(ctx context.Context) error {
+	at := m.s.j.Stats().Bytes.Load()
+	if err := m.s.cps.Make(ctx, m.s.j.Last()); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	m.checkpointAt = at
+	return nil
+}
+
+// retain moves the starts of partitions over what is too old or too much.
+func (m *maintenance) retain(ctx context.Context, now time.Time) error {
+	for _, t := range m.s.b.Topics() {
+		age, size := t.Settings.RetentionTime, t.Settings.RetentionBytes
+		if age < 0 && size < 0 {
+			continue
+		}
+		for _, p := range t.Partitions {
+			if p.shard != m.s || p.Deleted() {
+				continue
+			}
+			if err := m.retainPartition(ctx, p, now, age, size); err != nil {
+				return fmt.Errorf("retention of partition %d of topic %q: %w", p.index, t.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// retainPartition deletes, from the front, extents that are older than age
+// or that size can do without. A negative limit is none.
+func (m *maintenance) retainPartition(ctx context.Context, p *Partition, now time.Time, age time.Duration, size int64) error {
+	bounds := p.Bounds()
+	oldest := int64(0)
+	if age >= 0 {
+		oldest = now.Add(-age).UnixMilli()
+	}
+	left := int64(0)
+	if size >= 0 {
+		var err error
+		if left, err = m.s.index.Bytes(p.log, bounds.Start); err != nil {
+			return err
+		}
+	}
+	start := bounds.Start
+	it := m.s.index.Find(p.log, bounds.Start, bounds.HighWatermark)
+	defer it.Close()
+	for it.Next() {
+		e := it.Place()
+		tooOld := age >= 0 && e.MaxTime < oldest
+		tooMuch := size >= 0 && left-e.Bytes >= size
+		if !tooOld && !tooMuch {
+			break
+		}
+		left -= e.Bytes
+		start = min(e.End(), bounds.HighWatermark)
+	}
+	if it.Err() != nil || start == bounds.Start {
+		return it.Err()
+	}
+	_, err := m.s.trim(ctx, p, start)
+	if isKind(err, UnknownTopic) {
+		return nil // deleted meanwhile
+	}
+	return err
+}
+
+// expireProducers forgets idempotent producers that have been silent.
+func (m *maintenance) expireProducers(ctx context.Context, now time.Time) error {
+	s := m.s
+	before := now.Add(-s.b.Settings().ProducerIDExpiration).UnixMilli()
+	_, err := call(ctx, s, func(int64) (struct{}, error) {
+		if s.d.logs.HasProducersBefore(before) {
+			s.log(typeProducersExpired, &topic.ProducersExpired{Before: before}, nil, nil)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// rewrite copies what is live in a run of mostly dead files into one new
+// file.
+func (m *maintenance) rewrite(ctx context.Context) error {
+	s := m.s
+	old := s.index.Candidates(datafile.Policy{})
+	if len(old) == 0 || s.eng.Full() {
+		return nil
+	}
+	type plan struct {
+		n     uint64
+		order engine.FileID
+	}
+	p, err := call(ctx, s, func(int64) (plan, error) {
+		return plan{s.d.files.next, s.d.files.orderOf(old[0])}, nil
+	})
+	if err != nil {
+		return err
+	}
+	id := datafile.RewrittenFile(p.n)
+	res, err := s.index.Rewrite(ctx, id, old)
+	if err != nil || res.Extents == 0 {
+		return err
+	}
+	if err := m.logReplaced(ctx, &replaced{New: id, Order: p.order, Old: old}); err != nil {
+		return err
+	}
+	if err := s.index.Replace(old, id); err != nil {
+		return fmt.Errorf("replace rewritten files: %w", err)
+	}
+	s.b.cfg.Logger.Info("files rewritten", "shard", s.id, "files", len(old))
+	return nil
+}
+
+func (m *maintenance) logReplaced(ctx context.Context, e *replaced) error {
+	_, err := call(ctx, m.s, func(int64) (struct{}, error) {
+		m.s.log(typeReplaced, e, nil, nil)
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// orderOf is the place of a data file in the order of files.
+func (f *files) orderOf(id engine.FileID) engine.FileID {
+	for _, r := range f.rewritten {
+		if r.id == id {
+			return r.order
+		}
+	}
+	return id
+}
+
+// trim gives back the space of files that nothing refers to: rewritten files
+// at once, journal files when no recovery needs their entries any more.
+func (m *maintenance) trim(ctx context.Context) error {
+	s := m.s
+	dead := s.index.DeadFiles()
+	safe := s.cps.Safe()
+	known := map[engine.FileID]bool{}
+	for _, f := range s.index.Files() {
+		known[f.File] = true
+	}
+	last := map[engine.FileID]engine.SlotNo{}
+	for _, f := range s.eng.Files() {
+		if f.Open {
+			continue
+		}
+		last[f.ID] = f.Last
+		if !known[f.ID] { // replaced by a rewrite before the last start
+			dead = append(dead, f.ID)
+		}
+	}
+	if err := m.forget(ctx, dead); err != nil {
+		return err
+	}
+	var trim []engine.FileID
+	for _, id := range dead {
+		if n, isJournal := last[id]; isJournal && n > safe {
+			continue
+		}
+		gone, err := s.index.Remove(id)
+		if err != nil {
+			return err
+		}
+		if gone && !datafile.IsRewritten(id) {
+			trim = append(trim, id)
+		}
+	}
+	if len(trim) == 0 {
+		return nil
+	}
+	s.b.cfg.Logger.Debug("journal files trimmed", "shard", s.id, "files", len(trim))
+	return s.eng.Trim(trim...)
+}
+
+// forget logs that dead rewritten files are no longer part of the data.
+func (m *maintenance) forget(ctx context.Context, dead []engine.FileID) error {
+	if !slices.ContainsFunc(dead, datafile.IsRewritten) {
+		return nil
+	}
+	s := m.s
+	_, err := call(ctx, s, func(int64) (struct{}, error) {
+		e := &replaced{}
+		for _, r := range s.d.files.rewritten {
+			if slices.Contains(dead, r.id) {
+				e.Old = append(e.Old, r.id)
+			}
+		}
+		if len(e.Old) > 0 {
+			s.log(typeReplaced, e, nil, nil)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// yield paces a rewrite: at most rewriteBytesPerSec, and less while the
+// journal is busy.
+func (m *maintenance) yield(ctx context.Context, n int) error {
+	if m.s.b.cfg.Inline {
+		return nil
+	}
+	wait := time.Duration(n) * time.Second / rewriteBytesPerSec
+	if m.s.j.Busy() {
+		wait += rewriteYieldInterval
+	}
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

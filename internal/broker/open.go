@@ -1,0 +1,387 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/broker/topic"
+	"github.com/waxwing-mq/waxwing/internal/datafile"
+	"github.com/waxwing-mq/waxwing/internal/engine"
+	"github.com/waxwing-mq/waxwing/internal/journal"
+	"github.com/waxwing-mq/waxwing/internal/settings"
+)
+
+// Config is what a Broker is built from. Only Engine is required.
+type Config struct {
+	Engine engine.Engine
+	Shards int              // number of shards, at least 1; may grow, never shrink
+	Now    func() time.Time // the clock of all decisions
+	Rand   io.Reader        // topic ids and the cluster id
+	Logger *slog.Logger
+	// Settings are the broker-wide settings that the operator gave, by
+	// Kafka's names; what is changed later is stored in the log and wins.
+	Settings map[string]string
+	// Inline builds a broker without goroutines, for the simulation: the
+	// caller drives it with Step and Maintain.
+	Inline bool
+}
+
+// Broker is the running core. Its methods may be called from any goroutine.
+type Broker struct {
+	cfg       Config
+	shards    []*shard
+	view      *view
+	clusterID string
+
+	randMu sync.Mutex
+	failed chan struct{}
+	fail   sync.Once
+	err    error // why failed was closed
+}
+
+// Open recovers every shard and starts the broker. The engine stays the
+// caller's to close, after Close.
+func Open(ctx context.Context, cfg Config) (*Broker, error) {
+	if cfg.Shards == 0 {
+		cfg.Shards = 1
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	b := &Broker{cfg: cfg, view: newView(), failed: make(chan struct{})}
+	for i := range cfg.Shards {
+		s, err := b.openShard(ctx, engine.ShardID(i))
+		if err != nil {
+			b.releaseShards()
+			return nil, err
+		}
+		b.shards = append(b.shards, s)
+	}
+	if err := b.begin(ctx); err != nil {
+		b.releaseShards()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Broker) releaseShards() {
+	for _, s := range b.shards {
+		s.eng.Release()
+	}
+}
+
+// openShard claims and recovers one shard: state first, then the index of
+// where its data lies.
+func (b *Broker) openShard(ctx context.Context, id engine.ShardID) (*shard, error) {
+	eng, err := b.cfg.Engine.Claim(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	s := &shard{
+		id: id, b: b, eng: eng, inbox: newInbox(),
+		replies: map[group.Token]func(group.Body, error){},
+		parts:   map[datafile.LogID]*Partition{},
+	}
+	if err := s.recover(ctx); err != nil {
+		eng.Release()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *shard) recover(ctx context.Context) error {
+	cfg := &s.b.cfg
+	j, m, cps, err := journal.Open(ctx, journal.Options{
+		ID: s.id, Shard: s.eng, Blobs: cfg.Engine.Blobs(), Traits: cfg.Engine.Traits(),
+		NewMachine: func() journal.Machine { return newDurable() },
+		Logger:     cfg.Logger, Inline: cfg.Inline,
+	})
+	if err != nil {
+		return err
+	}
+	s.j, s.cps, s.d = j, cps, m.(*durable)
+	s.maintain.init(s)
+	return s.loadIndex(ctx)
+}
+
+// loadIndex learns where the data lies: from the .idx beside each file, or,
+// where there is none, from the heads of the slots.
+func (s *shard) loadIndex(ctx context.Context) error {
+	s.index = datafile.New(datafile.Config{
+		Shard: s.id, Journal: s.eng, Blobs: s.b.cfg.Engine.Blobs(),
+		Verify: verifyBatches, Wait: s.maintain.yield,
+	})
+	if err := s.sweep(ctx); err != nil {
+		return err
+	}
+	for _, f := range s.dataFiles() {
+		if err := s.loadFile(ctx, f); err != nil {
+			return err
+		}
+	}
+	s.index.Keep(func(id datafile.LogID) bool { return s.d.logs.Get(id) != nil })
+	for _, id := range s.d.logs.IDs() {
+		l := s.d.logs.Get(id)
+		s.index.SetStart(id, l.Start)
+		if at, gap := s.index.Gap(id, l.Start, l.Next); gap {
+			return &engine.ErrDamaged{
+				Path:   fmt.Sprintf("shard %d", s.id),
+				Reason: fmt.Sprintf("partition %d of topic %x has lost its records from offset %d on; restore the folder from a backup", l.Partition, l.Topic, at),
+			}
+		}
+	}
+	return nil
+}
+
+// dataFiles lists the files that hold data, oldest data first.
+func (s *shard) dataFiles() []engine.FileInfo {
+	type placed struct {
+		order engine.FileID
+		info  engine.FileInfo
+	}
+	var all []placed
+	for _, r := range s.d.files.rewritten {
+		all = append(all, placed{r.order, engine.FileInfo{ID: r.id}})
+	}
+	for _, f := range s.eng.Files() {
+		if !slices.Contains(s.d.files.gone, f.ID) {
+			all = append(all, placed{f.ID, f})
+		}
+	}
+	slices.SortFunc(all, func(a, b placed) int { return cmp.Compare(a.order, b.order) })
+	infos := make([]engine.FileInfo, len(all))
+	for i, p := range all {
+		infos[i] = p.info
+	}
+	return infos
+}
+
+func (s *shard) loadFile(ctx context.Context, f engine.FileInfo) error {
+	if f.Open {
+		s.openFile = f.ID
+		return s.scanExtents(ctx, f, func(exts []datafile.Extent) error { return s.index.Add(f.ID, exts) })
+	}
+	err := s.index.Load(f.ID)
+	var damaged *engine.ErrDamaged
+	switch {
+	case errors.As(err, &damaged):
+		s.b.cfg.Logger.Warn("an .idx file is not usable and is made again", "error", err)
+	case !errors.Is(err, engine.ErrNotFound):
+		return err
+	}
+	return s.index.Rebuild(ctx, f.ID, func(add func([]datafile.Extent) error) error {
+		return s.scanExtents(ctx, f, add)
+	})
+}
+
+// scanExtents reads the directories of a journal file's slots.
+func (s *shard) scanExtents(ctx context.Context, f engine.FileInfo, add func([]datafile.Extent) error) error {
+	if f.First == 0 {
+		return nil
+	}
+	return s.eng.Scan(ctx, f.First-1, f.Last, func(slot engine.Slot) error {
+		exts, err := journal.Extents(slot)
+		if err != nil {
+			return err
+		}
+		return add(exts)
+	})
+}
+
+// sweep deletes blobs that nothing refers to: what a crash left of a rewrite
+// or of an index.
+func (s *shard) sweep(ctx context.Context) error {
+	keep := map[engine.FileID]bool{}
+	for _, f := range s.dataFiles() {
+		keep[f.ID] = true
+	}
+	_, err := s.index.Sweep(ctx, func(id engine.FileID) bool { return keep[id] })
+	return err
+}
+
+// begin builds the view, starts the goroutines, and ends what the last crash
+// left half done.
+func (b *Broker) begin(ctx context.Context) error {
+	home := b.shards[0]
+	if err := b.applySettings(home.d.catalog.Settings); err != nil {
+		return err
+	}
+	for _, s := range b.shards {
+		for _, id := range s.d.logs.IDs() {
+			l := s.d.logs.Get(id)
+			s.showPartition(TopicID(l.Topic), l.Partition, id, l)
+		}
+	}
+	for _, t := range home.d.catalog.Topics() {
+		if err := b.checkPlacement(t); err != nil {
+			return err
+		}
+		b.showTopic(TopicID(t.ID), t.Name, t.Settings, len(t.Shards))
+	}
+	for _, s := range b.shards {
+		s.groups = group.NewMachine(b.groupConfig(), s.d.groups, time.UnixMilli(s.tick()))
+		s.start()
+	}
+	if err := b.found(ctx); err != nil {
+		return err
+	}
+	return b.finishDeletions(ctx)
+}
+
+// checkPlacement makes sure that every partition of the catalogue is there.
+func (b *Broker) checkPlacement(t *topic.Topic) error {
+	for i, n := range t.Shards {
+		if int(n) >= len(b.shards) {
+			return fmt.Errorf("topic %q has a partition in shard %d, but only %d shards are configured", t.Name, n, len(b.shards))
+		}
+		if b.shards[n].d.logs.Find(t.ID, int32(i)) == 0 {
+			return &engine.ErrDamaged{Path: fmt.Sprintf("shard %d", n), Reason: fmt.Sprintf("partition %d of topic %q is missing; restore the folder from a backup", i, t.Name)}
+		}
+	}
+	return nil
+}
+
+// start begins the shard's work.
+func (s *shard) start() {
+	s.j.Start(s.published)
+	if s.b.cfg.Inline {
+		return
+	}
+	s.stopped.Add(2)
+	go s.sequence()
+	go s.maintain.run()
+	go s.watchJournal()
+}
+
+// watchJournal waits for the journal's failure and makes it the broker's.
+func (s *shard) watchJournal() {
+	select {
+	case <-s.j.Failed():
+		s.b.stopFailed(s.j.Err())
+	case <-s.maintain.stop:
+	}
+}
+
+// stopFailed lets Failed's channel close. Nothing is rolled back: whoever runs
+// the broker exits, and recovery finds what is durable.
+func (b *Broker) stopFailed(err error) {
+	b.fail.Do(func() {
+		b.err = err
+		close(b.failed)
+	})
+}
+
+// Failed is closed when a write or sync has failed: the process must exit.
+func (b *Broker) Failed() <-chan struct{} { return b.failed }
+
+// Err is why Failed was closed.
+func (b *Broker) Err() error {
+	select {
+	case <-b.failed:
+		return b.err
+	default:
+		return nil
+	}
+}
+
+// found gives a new cluster its id.
+func (b *Broker) found(ctx context.Context) error {
+	home := b.shards[0]
+	id, err := call(ctx, home, func(int64) ([16]byte, error) {
+		if home.d.catalog.Cluster == ([16]byte{}) {
+			e := &topic.Founded{Cluster: b.newID()}
+			home.log(typeFounded, e, nil, nil)
+		}
+		return home.d.catalog.Cluster, nil
+	})
+	b.clusterID = base64.RawURLEncoding.EncodeToString(id[:])
+	return err
+}
+
+// finishDeletions drops the logs and offsets of topics that the catalogue
+// does not have: a crash came between the steps of a creation or deletion.
+func (b *Broker) finishDeletions(ctx context.Context) error {
+	known := map[topic.ID]bool{}
+	for _, t := range b.Topics() {
+		known[topic.ID(t.ID)] = true
+	}
+	for _, s := range b.shards {
+		_, err := call(ctx, s, func(int64) (struct{}, error) {
+			for _, id := range s.d.logs.Topics() {
+				if !known[id] {
+					e := &topic.Dropped{Topic: id}
+					s.log(typeDropped, e, nil, e)
+				}
+			}
+			return struct{}{}, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applySettings makes the stored dynamic settings, on top of the operator's,
+// those in force.
+func (b *Broker) applySettings(dynamic map[string]string) error {
+	parsed, err := settings.ParseBroker(b.cfg.Settings, dynamic)
+	if err != nil {
+		return err
+	}
+	b.view.mu.Lock()
+	defer b.view.mu.Unlock()
+	b.view.broker, b.view.overrides = parsed, dynamic
+	return nil
+}
+
+func (b *Broker) groupConfig() group.Config {
+	st := b.Settings()
+	return group.Config{
+		InitialRebalanceDelay:         st.GroupInitialRebalanceDelay,
+		SessionTimeoutMin:             st.GroupMinSessionTimeout,
+		SessionTimeoutMax:             st.GroupMaxSessionTimeout,
+		GroupSizeMax:                  st.GroupMaxSize,
+		OffsetMetadataBytesMax:        st.OffsetMetadataMaxBytes,
+		OffsetsRetention:              st.OffsetsRetention,
+		OffsetsRetentionCheckInterval: st.OffsetsRetentionCheckInterval,
+	}
+}
+
+// Close refuses new commands, finishes those that are queued, makes them
+// durable, and releases the shards.
+func (b *Broker) Close() error {
+	var errs []error
+	for _, s := range b.shards {
+		errs = append(errs, s.close())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *shard) close() error {
+	s.inbox.close()
+	s.maintain.halt()
+	s.stopped.Wait()
+	err := s.j.Close()
+	defer s.index.Close()
+	if err == nil {
+		err = s.maintain.checkpoint(context.Background())
+	}
+	return errors.Join(err, s.eng.Release())
+}

@@ -1,0 +1,273 @@
+package broker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/waxwing-mq/waxwing/internal/datafile"
+	"github.com/waxwing-mq/waxwing/internal/engine"
+	"github.com/waxwing-mq/waxwing/internal/record"
+)
+
+// chunkBytes is how much of a file is in memory at once while it is sent.
+const chunkBytes = 256 << 10
+
+var chunks = sync.Pool{New: func() any { b := make([]byte, chunkBytes); return &b }}
+
+// Plan is what a fetch returns of one partition: whole batches, still in
+// their files. It belongs to one goroutine and must be closed.
+type Plan struct {
+	index  *datafile.Index
+	pin    *datafile.Pin
+	pieces []piece
+	bytes  int64
+}
+
+// piece is a run of bytes of a file.
+type piece struct {
+	file engine.FileID
+	pos  int64
+	n    int64
+}
+
+// Bytes is the length of the plan, exactly what WriteTo writes; 0 if there is
+// nothing to send.
+func (p *Plan) Bytes() int64 { return p.bytes }
+
+// WriteTo copies the planned bytes to w, holding one chunk in memory at a
+// time. It implements io.WriterTo.
+func (p *Plan) WriteTo(w io.Writer) (int64, error) {
+	buf := chunks.Get().(*[]byte)
+	defer chunks.Put(buf)
+	var done int64
+	for _, x := range p.pieces {
+		for x.n > 0 {
+			b := (*buf)[:min(x.n, chunkBytes)]
+			if err := p.index.Read(context.Background(), x.file, x.pos, b); err != nil {
+				return done, err
+			}
+			n, err := w.Write(b)
+			done += int64(n)
+			if err != nil {
+				return done, err
+			}
+			x.pos += int64(len(b))
+			x.n -= int64(len(b))
+		}
+	}
+	return done, nil
+}
+
+// Close lets go of the files. It may be called twice.
+func (p *Plan) Close() {
+	if p.pin != nil {
+		p.pin.Close()
+		p.pin = nil
+	}
+}
+
+func (p *Plan) add(file engine.FileID, pos, n int64) {
+	if n == 0 {
+		return
+	}
+	p.bytes += n
+	if k := len(p.pieces); k > 0 {
+		if last := &p.pieces[k-1]; last.file == file && last.pos+last.n == pos {
+			last.n += n
+			return
+		}
+	}
+	p.pieces = append(p.pieces, piece{file, pos, n})
+}
+
+// Plan chooses what a fetch of p from offset on returns: the batch that holds
+// offset and those after it that end at or below upTo (exclusive), up to
+// maxBytes. With oneAtLeast the first batch comes even if it is larger.
+func (b *Broker) Plan(ctx context.Context, p *Partition, offset, upTo, maxBytes int64, oneAtLeast bool) (Plan, error) {
+	x := p.shard.index
+	plan := Plan{index: x}
+	it := x.Find(p.log, offset, upTo)
+	err := plan.choose(ctx, it, offset, upTo, maxBytes, oneAtLeast)
+	if err != nil {
+		it.Close()
+		return Plan{}, err
+	}
+	plan.pin = it.Detach()
+	return plan, nil
+}
+
+func (p *Plan) choose(ctx context.Context, it *datafile.Iter, offset, upTo, maxBytes int64, oneAtLeast bool) error {
+	for (p.bytes == 0 || p.bytes < maxBytes) && it.Next() {
+		e := it.Place()
+		whole := e.Base >= offset && e.End() <= upTo && p.bytes+e.Bytes <= maxBytes
+		if whole {
+			p.add(e.File, e.Pos, e.Bytes)
+			continue
+		}
+		// The edges of a fetch need not be the edges of an extent.
+		more, err := p.chooseWithin(ctx, e, offset, upTo, maxBytes, oneAtLeast)
+		if err != nil || !more {
+			return err
+		}
+	}
+	return it.Err()
+}
+
+// chooseWithin takes the batches of one extent that are wanted. It reports
+// false when the plan is full.
+func (p *Plan) chooseWithin(ctx context.Context, e datafile.Place, offset, upTo, maxBytes int64, oneAtLeast bool) (more bool, err error) {
+	more = true
+	err = walkBatches(ctx, p.index, e, func(at batchAt) bool {
+		switch {
+		case at.last < offset:
+			return true
+		case at.last >= upTo:
+			more = false
+		case p.bytes+at.size > maxBytes && !(oneAtLeast && p.bytes == 0):
+			more = false
+		default:
+			p.add(e.File, at.pos, at.size)
+			more = p.bytes < maxBytes
+		}
+		return more
+	})
+	return more, err
+}
+
+// batchAt is the header of a batch and where it lies.
+type batchAt struct {
+	pos, size  int64
+	base, last int64 // offsets
+	maxTime    int64
+	epoch      int32
+}
+
+// walkBatches calls fn for each batch of an extent until it returns false. It
+// reads headers, a chunk at a time where batches are small.
+func walkBatches(ctx context.Context, x *datafile.Index, e datafile.Place, fn func(batchAt) bool) error {
+	buf := chunks.Get().(*[]byte)
+	defer chunks.Put(buf)
+	end := e.Pos + e.Bytes
+	var have []byte // what is in memory of the extent, from pos on
+	for pos := e.Pos; pos < end; {
+		if len(have) < record.HeaderLen {
+			have = (*buf)[:min(end-pos, 16<<10)]
+			if err := x.Read(ctx, e.File, pos, have); err != nil {
+				return err
+			}
+		}
+		at, err := parseBatchAt(have, pos, end)
+		if err != nil {
+			return &engine.ErrDamaged{Path: fmt.Sprintf("data file %016x", uint64(e.File)), Off: pos, Reason: err.Error()}
+		}
+		if !fn(at) {
+			return nil
+		}
+		pos += at.size
+		have = have[min(at.size, int64(len(have))):]
+	}
+	return nil
+}
+
+func parseBatchAt(b []byte, pos, end int64) (batchAt, error) {
+	if len(b) < record.HeaderLen {
+		return batchAt{}, errors.New("an extent ends within a batch")
+	}
+	be := binary.BigEndian
+	at := batchAt{
+		pos:     pos,
+		size:    12 + int64(int32(be.Uint32(b[8:]))),
+		base:    int64(be.Uint64(b)),
+		epoch:   int32(be.Uint32(b[12:])),
+		maxTime: int64(be.Uint64(b[35:])),
+	}
+	at.last = at.base + int64(int32(be.Uint32(b[23:])))
+	if at.size < record.HeaderLen || pos+at.size > end || at.last < at.base {
+		return batchAt{}, errors.New("not a record batch")
+	}
+	return at, nil
+}
+
+// FindTime finds the first record of p, in log order, with a timestamp at or
+// above since (ms).
+func (b *Broker) FindTime(ctx context.Context, p *Partition, since int64) (Found, error) {
+	bounds := p.Bounds()
+	it := p.shard.index.FindTime(p.log, bounds.Start, bounds.HighWatermark, since)
+	defer it.Close()
+	return findRecord(ctx, p.shard.index, it, bounds, since)
+}
+
+// FindMaxTime finds the first record of p with the largest timestamp.
+func (b *Broker) FindMaxTime(ctx context.Context, p *Partition) (Found, error) {
+	bounds := p.Bounds()
+	it := p.shard.index.FindMaxTime(p.log, bounds.Start, bounds.HighWatermark)
+	defer it.Close()
+	if !it.Next() {
+		return Found{Offset: -1, Timestamp: -1, Epoch: -1}, it.Err()
+	}
+	largest := it.Place().MaxTime
+	again := p.shard.index.FindTime(p.log, it.Place().Base, bounds.HighWatermark, largest)
+	defer again.Close()
+	return findRecord(ctx, p.shard.index, again, bounds, largest)
+}
+
+// findRecord looks through the extents of it for a record with a timestamp
+// at or above since.
+func findRecord(ctx context.Context, x *datafile.Index, it *datafile.Iter, bounds Bounds, since int64) (Found, error) {
+	found := Found{Offset: -1, Timestamp: -1, Epoch: -1}
+	for it.Next() && found.Offset < 0 {
+		var inner error
+		err := walkBatches(ctx, x, it.Place(), func(at batchAt) bool {
+			if at.maxTime >= since && at.last >= bounds.Start {
+				inner = findInBatch(ctx, x, it.Place().File, at, bounds.Start, since, &found)
+			}
+			return inner == nil && found.Offset < 0
+		})
+		if err := errors.Join(err, inner); err != nil {
+			return found, err
+		}
+	}
+	return found, it.Err()
+}
+
+func findInBatch(ctx context.Context, x *datafile.Index, file engine.FileID, at batchAt, start, since int64, found *Found) error {
+	buf := make([]byte, at.size)
+	if err := x.Read(ctx, file, at.pos, buf); err != nil {
+		return err
+	}
+	return record.Iterate(buf, func(r record.Record) bool {
+		if r.Timestamp >= since && r.Offset >= start {
+			*found = Found{Offset: r.Offset, Timestamp: r.Timestamp, Epoch: at.epoch}
+			return false
+		}
+		return true
+	})
+}
+
+// PartitionBytes is about how many bytes of p can be read.
+func (b *Broker) PartitionBytes(p *Partition) int64 { return p.shard.index.Size(p.log) }
+
+// verifyBatches checks that data is what the index says of it: whole batches
+// with these offsets, and undamaged.
+func verifyBatches(e datafile.Extent, data []byte) error {
+	next := e.Base
+	for len(data) > 0 {
+		h, err := record.ReadHeader(data)
+		if err != nil {
+			return err
+		}
+		if h.BaseOffset < next || h.LastOffset() >= e.End() || h.Size() > len(data) {
+			return fmt.Errorf("batch at offset %d is not within %d and %d", h.BaseOffset, next, e.End())
+		}
+		if !record.VerifyCRC(data[:h.Size()]) {
+			return fmt.Errorf("batch at offset %d fails its checksum", h.BaseOffset)
+		}
+		next = h.LastOffset() + 1
+		data = data[h.Size():]
+	}
+	return nil
+}

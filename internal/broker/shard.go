@@ -1,0 +1,255 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/broker/topic"
+	"github.com/waxwing-mq/waxwing/internal/datafile"
+	"github.com/waxwing-mq/waxwing/internal/engine"
+	"github.com/waxwing-mq/waxwing/internal/journal"
+)
+
+// shard is one totally ordered log: its sequencer's state, its journal, and
+// the view's side of it.
+type shard struct {
+	id    engine.ShardID
+	b     *Broker
+	eng   engine.Shard
+	j     *journal.Journal
+	cps   *journal.Checkpoints
+	index *datafile.Index
+	inbox *inbox
+
+	// Owned by the sequencer.
+	d       *durable
+	groups  *group.Machine
+	replies map[group.Token]func(group.Body, error) // of commands that are not answered yet
+	scratch []byte
+	token   atomic.Uint64 // the last one given
+
+	// Owned by the publisher.
+	parts    map[datafile.LogID]*Partition
+	openFile engine.FileID
+
+	maintain maintenance
+	stopped  sync.WaitGroup
+}
+
+// entry is a fact that knows its own encoding.
+type entry interface{ Append(dst []byte) []byte }
+
+// log makes a fact part of the state and of the open slot. What Apply gets is
+// the decoded encoding, as in recovery. note goes to the publisher; it must
+// not change any more.
+func (s *shard) log(typ uint16, x entry, d *journal.Data, note any) {
+	s.scratch = x.Append(s.scratch[:0])
+	e := journal.Entry{Type: typ, Version: entryVersion, Time: s.d.now, Epoch: s.eng.Epoch(), Body: s.scratch}
+	if err := s.d.Apply(e); err != nil {
+		panic(fmt.Sprintf("a decided entry does not apply: %v", err))
+	}
+	s.j.Add(e, d, note)
+}
+
+// tick moves the shard's time on; it never goes back.
+func (s *shard) tick() int64 {
+	s.d.now = max(s.d.now, s.b.cfg.Now().UnixMilli())
+	return s.d.now
+}
+
+// sequence is the sequencer: the one goroutine that decides. shutdown stops
+// it.
+func (s *shard) sequence() {
+	defer s.stopped.Done()
+	var batch [2][]command
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		closed := s.inbox.take(&batch)
+		if len(batch[control])+len(batch[data]) == 0 {
+			if closed {
+				return
+			}
+			s.sleep(timer)
+			continue
+		}
+		began := time.Now()
+		s.decideAll(&batch)
+		s.stood(time.Since(began))
+		s.fireTimers()
+	}
+}
+
+// decideAll decides what was taken from the inbox, control before data.
+func (s *shard) decideAll(batch *[2][]command) {
+	for l := range batch {
+		for i, c := range batch[l] {
+			c.decide(s, s.tick())
+			batch[l][i] = nil
+		}
+		batch[l] = batch[l][:0]
+	}
+}
+
+// sleep waits for a command or for the next timer. A sleep that took much
+// longer than asked for means that the process or the machine stood still.
+func (s *shard) sleep(timer *time.Timer) {
+	wait := max(0, s.groups.NextDeadline().Sub(time.UnixMilli(s.tick())))
+	timer.Reset(wait)
+	began := time.Now()
+	select {
+	case <-s.inbox.wake:
+	case <-timer.C:
+	}
+	s.stood(time.Since(began) - wait)
+	s.fireTimers()
+}
+
+// stood is told how long the shard did not listen: that time counts against
+// no session.
+func (s *shard) stood(d time.Duration) {
+	if d > stoodStill {
+		s.groups.Resume(d)
+	}
+}
+
+// stoodStill is the lateness above which time is not counted against
+// sessions.
+const stoodStill = 2 * time.Second
+
+// published takes a durable slot into the view. It runs on the journal's
+// publisher.
+func (s *shard) published(c journal.Committed) {
+	if c.Slot.File != s.openFile {
+		if s.openFile != 0 {
+			s.seal(s.openFile)
+		}
+		s.openFile = c.Slot.File
+	}
+	if err := s.index.Add(c.Slot.File, c.Extents); err != nil {
+		panic(fmt.Sprintf("a durable slot does not fit the index: %v", err))
+	}
+	for _, note := range c.Notes {
+		s.show(note)
+	}
+	epoch := uint32(s.eng.Epoch())
+	for _, e := range c.Extents {
+		if p := s.parts[e.Log]; p != nil {
+			p.advance(e.Base, e.Base+e.Count, epoch)
+		}
+	}
+}
+
+// seal says that a journal file is complete: its .idx can be built.
+func (s *shard) seal(id engine.FileID) {
+	s.index.Seal(id)
+	s.maintain.kick()
+}
+
+// show takes a fact into the view.
+func (s *shard) show(note any) {
+	switch e := note.(type) {
+	case *topic.Opened:
+		for i, index := range e.Partitions {
+			s.showPartition(TopicID(e.Topic), index, e.First+datafile.LogID(i), nil)
+		}
+	case *topic.Dropped:
+		s.hidePartitions(TopicID(e.Topic))
+	case *topic.Started:
+		s.index.SetStart(e.Log, e.Start)
+		if p := s.parts[e.Log]; p != nil {
+			p.begin(e.Start)
+		}
+	case *topic.Created:
+		s.b.showTopic(TopicID(e.ID), e.Name, e.Settings, len(e.Shards))
+	case *topic.Deleted:
+		s.b.hideTopic(TopicID(e.ID))
+	case *topic.Grown:
+		s.b.growTopic(TopicID(e.ID), len(e.Shards))
+	case *topic.Configured:
+		s.b.reconfigure(TopicID(e.ID), e.Settings)
+	}
+}
+
+// showPartition puts an opened partition into the view; l is its state after
+// recovery, nil for a new one.
+func (s *shard) showPartition(t TopicID, index int32, log datafile.LogID, l *topic.Log) {
+	p := &Partition{topic: t, index: index, shard: s, log: log}
+	if l != nil {
+		p.start.Store(l.Start)
+		p.next.Store(l.Next)
+		p.epochs = append(p.epochs, l.Epochs...)
+	}
+	s.parts[log] = p
+	v := s.b.view
+	v.mu.Lock()
+	v.parts[partitionKey{t, index}] = p
+	v.mu.Unlock()
+}
+
+// hidePartitions forgets this shard's logs of a topic.
+func (s *shard) hidePartitions(t TopicID) {
+	v := s.b.view
+	for log, p := range s.parts {
+		if p.topic != t {
+			continue
+		}
+		p.deleted.Store(true)
+		delete(s.parts, log)
+		v.mu.Lock()
+		delete(v.parts, partitionKey{t, p.index})
+		v.mu.Unlock()
+		s.index.Drop(log)
+		p.watch.wake()
+	}
+	s.maintain.kick()
+}
+
+// call has decide run on the shard's sequencer and waits until what it
+// decided is durable. The closure decides and logs; it must not block.
+func call[T any](ctx context.Context, s *shard, decide func(now int64) (T, error)) (T, error) {
+	c := &callCommand[T]{do: decide, done: make(chan struct{})}
+	if !s.inbox.put(ctx, control, c, 0) {
+		return c.value, errf(Stopping, "the broker is shutting down")
+	}
+	if s.b.cfg.Inline {
+		s.decideInline()
+		s.j.Flush()
+	}
+	select {
+	case <-c.done:
+		return c.value, c.err
+	case <-ctx.Done():
+		var zero T
+		return zero, ctx.Err()
+	}
+}
+
+type callCommand[T any] struct {
+	do    func(now int64) (T, error)
+	value T
+	err   error
+	done  chan struct{}
+}
+
+func (c *callCommand[T]) decide(s *shard, now int64) {
+	c.value, c.err = c.do(now)
+	s.j.Attach(c)
+}
+
+func (c *callCommand[T]) refuse(err error) {
+	c.err = err
+	close(c.done)
+}
+
+// Durable implements journal.Waiter.
+func (c *callCommand[T]) Durable(err error) {
+	if err != nil {
+		c.err = errf(Failed, "the log failed: %v", err)
+	}
+	close(c.done)
+}

@@ -1,0 +1,123 @@
+package topic
+
+import (
+	"bytes"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"sort"
+
+	"github.com/waxwing-mq/waxwing/internal/enc"
+)
+
+// Topic is a topic in the catalogue.
+type Topic struct {
+	ID       ID
+	Name     string
+	Settings map[string]string
+	Shards   []uint32 // of each partition
+}
+
+// Catalog is what shard 0 knows of the whole cluster.
+type Catalog struct {
+	Cluster      [16]byte
+	NextProducer int64
+	Settings     map[string]string // dynamic broker settings
+	byID         map[ID]*Topic
+	byName       map[string]*Topic
+}
+
+// NewCatalog returns an empty catalogue.
+func NewCatalog() *Catalog {
+	return &Catalog{Settings: map[string]string{}, byID: map[ID]*Topic{}, byName: map[string]*Topic{}}
+}
+
+// ByName and ByID return nil when there is no such topic.
+func (c *Catalog) ByName(name string) *Topic { return c.byName[name] }
+
+// ByID returns nil when there is no such topic.
+func (c *Catalog) ByID(id ID) *Topic { return c.byID[id] }
+
+// Topics returns all topics, by name.
+func (c *Catalog) Topics() []*Topic {
+	out := make([]*Topic, 0, len(c.byID))
+	for _, t := range c.byID {
+		out = append(out, t)
+	}
+	sort.Slice(out, func(a, b int) bool { return out[a].Name < out[b].Name })
+	return out
+}
+
+// ApplyCreated takes a topic in.
+func (c *Catalog) ApplyCreated(e *Created) {
+	t := &Topic{ID: e.ID, Name: e.Name, Settings: e.Settings, Shards: e.Shards}
+	c.byID[e.ID], c.byName[e.Name] = t, t
+}
+
+// ApplyDeleted forgets a topic.
+func (c *Catalog) ApplyDeleted(e *Deleted) {
+	if t := c.byID[e.ID]; t != nil {
+		delete(c.byID, t.ID)
+		delete(c.byName, t.Name)
+	}
+}
+
+// ApplyGrown adds partitions.
+func (c *Catalog) ApplyGrown(e *Grown) {
+	if t := c.byID[e.ID]; t != nil {
+		t.Shards = append(t.Shards, e.Shards...)
+	}
+}
+
+// ApplyConfigured replaces settings.
+func (c *Catalog) ApplyConfigured(e *Configured) {
+	if e.ID == (ID{}) {
+		c.Settings = e.Settings
+	} else if t := c.byID[e.ID]; t != nil {
+		t.Settings = e.Settings
+	}
+}
+
+// ApplyProducerGiven remembers that an id is taken.
+func (c *Catalog) ApplyProducerGiven(e *ProducerGiven) { c.NextProducer = e.ProducerID + 1 }
+
+// ApplyFounded takes the cluster's id in.
+func (c *Catalog) ApplyFounded(e *Founded) { c.Cluster = e.Cluster }
+
+// Snapshot appends the state.
+func (c *Catalog) Snapshot(dst []byte) []byte {
+	dst = append(dst, c.Cluster[:]...)
+	dst = binary.AppendUvarint(dst, uint64(c.NextProducer))
+	dst = appendSettings(dst, c.Settings)
+	dst = binary.AppendUvarint(dst, uint64(len(c.byID)))
+	for _, t := range c.Topics() {
+		dst = append(dst, t.ID[:]...)
+		dst = enc.String(dst, t.Name)
+		dst = appendSettings(dst, t.Settings)
+		dst = appendShards(dst, t.Shards)
+	}
+	return dst
+}
+
+// Restore reads what Snapshot wrote.
+func (c *Catalog) Restore(r *enc.Reader) error {
+	*c = *NewCatalog()
+	copy(c.Cluster[:], r.Take(16))
+	c.NextProducer = int64(r.Uvarint())
+	c.Settings = readSettings(r)
+	for n := r.Count(19); n > 0 && r.Err() == nil; n-- {
+		var e Created
+		copy(e.ID[:], r.Take(16))
+		e.Name = r.String()
+		e.Settings = readSettings(r)
+		e.Shards = readShards(r)
+		c.ApplyCreated(&e)
+	}
+	return r.Err()
+}
+
+func sortIDs(ids []ID) {
+	slices.SortFunc(ids, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

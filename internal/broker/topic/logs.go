@@ -1,0 +1,282 @@
+// Package topic holds the pure state of topics: the logs of a shard with
+// their producers (Logs), and the catalogue of topics of the cluster
+// (Catalog, in shard 0).
+//
+// Both change only through Apply methods, which never refuse. The Check
+// methods say what Apply would be right to do now.
+package topic
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sort"
+
+	"github.com/waxwing-mq/waxwing/internal/datafile"
+	"github.com/waxwing-mq/waxwing/internal/enc"
+)
+
+// EpochStart says where a leader epoch's first batch went.
+type EpochStart struct {
+	Epoch uint32
+	Start int64
+}
+
+// Log is one partition's durable state.
+type Log struct {
+	Topic     ID
+	Partition int32
+	Start     int64 // first offset that can be read
+	Next      int64 // offset of the next record
+	Epochs    []EpochStart
+	producers map[int64]*producer
+}
+
+// Logs are the logs of a shard.
+type Logs struct {
+	byID    map[datafile.LogID]*Log
+	byTopic map[ID]map[int32]datafile.LogID
+	next    datafile.LogID // the next id to give; ids are never used twice
+}
+
+// NewLogs returns the state of an empty shard.
+func NewLogs() *Logs {
+	return &Logs{byID: map[datafile.LogID]*Log{}, byTopic: map[ID]map[int32]datafile.LogID{}, next: 1}
+}
+
+// Get returns a log, nil if there is none.
+func (s *Logs) Get(id datafile.LogID) *Log { return s.byID[id] }
+
+// Find returns the log id of a partition, 0 if the shard does not hold it.
+func (s *Logs) Find(t ID, partition int32) datafile.LogID { return s.byTopic[t][partition] }
+
+// Has says whether the shard holds a part of the topic.
+func (s *Logs) Has(t ID) bool { return len(s.byTopic[t]) > 0 }
+
+// Len is the number of logs.
+func (s *Logs) Len() int { return len(s.byID) }
+
+// IDs returns all log ids, sorted.
+func (s *Logs) IDs() []datafile.LogID {
+	ids := make([]datafile.LogID, 0, len(s.byID))
+	for id := range s.byID {
+		ids = append(ids, id)
+	}
+	sort.Slice(ids, func(a, b int) bool { return ids[a] < ids[b] })
+	return ids
+}
+
+// Topics returns the ids of all topics of which the shard holds a part, sorted.
+func (s *Logs) Topics() []ID {
+	ids := make([]ID, 0, len(s.byTopic))
+	for id := range s.byTopic {
+		ids = append(ids, id)
+	}
+	sortIDs(ids)
+	return ids
+}
+
+// DecideOpen returns the entry that opens the partitions which are not open
+// yet; ok is false when all are.
+func (s *Logs) DecideOpen(t ID, partitions []int32) (e Opened, ok bool) {
+	e = Opened{Topic: t, First: s.next}
+	for _, p := range partitions {
+		if s.Find(t, p) == 0 {
+			e.Partitions = append(e.Partitions, p)
+		}
+	}
+	return e, len(e.Partitions) > 0
+}
+
+// Batch is what the state needs to know of a batch that is to be appended.
+type Batch struct {
+	Count         int64 // records
+	ProducerID    int64 // -1: none
+	ProducerEpoch int16
+	FirstSequence int32
+}
+
+// Outcome of DecideAppend.
+type Outcome uint8
+
+// The outcomes of DecideAppend.
+const (
+	Accepted           Outcome = iota // log the entry
+	Duplicate                         // it is there already; Appended.Base says where
+	SequenceOutOfOrder                // a gap, or older than the window
+	StaleEpoch                        // a later producer epoch was seen
+)
+
+// DecideAppend says whether a batch may be appended, and the entry if so.
+func (l *Log) DecideAppend(id datafile.LogID, b Batch) (Appended, Outcome) {
+	e := Appended{
+		Log: id, Base: l.Next, Count: b.Count,
+		ProducerID: b.ProducerID, ProducerEpoch: b.ProducerEpoch, FirstSequence: b.FirstSequence,
+	}
+	if b.ProducerID < 0 {
+		return e, Accepted
+	}
+	v, base := l.producers[b.ProducerID].check(b.ProducerEpoch, b.FirstSequence, lastSequence(b.FirstSequence, b.Count))
+	switch v {
+	case duplicate:
+		e.Base = base
+		return e, Duplicate
+	case outOfOrder:
+		return e, SequenceOutOfOrder
+	case staleEpoch:
+		return e, StaleEpoch
+	}
+	return e, Accepted
+}
+
+// ApplyAppended takes an appended batch in. epoch is the leader epoch under
+// which it was decided, now its time in ms.
+func (s *Logs) ApplyAppended(e *Appended, epoch uint32, now int64) error {
+	l := s.byID[e.Log]
+	if l == nil || l.Next != e.Base {
+		return fmt.Errorf("append to log %d at offset %d does not fit the state", e.Log, e.Base)
+	}
+	if n := len(l.Epochs); n == 0 || l.Epochs[n-1].Epoch != epoch {
+		l.Epochs = append(l.Epochs, EpochStart{epoch, e.Base})
+	}
+	l.Next += e.Count
+	if e.ProducerID < 0 {
+		return nil
+	}
+	p := l.producers[e.ProducerID]
+	if p == nil {
+		if l.producers == nil {
+			l.producers = map[int64]*producer{}
+		}
+		p = &producer{}
+		l.producers[e.ProducerID] = p
+	}
+	if p.n > 0 && p.epoch != e.ProducerEpoch {
+		*p = producer{}
+	}
+	p.epoch, p.time = e.ProducerEpoch, now
+	p.push(batch{e.FirstSequence, lastSequence(e.FirstSequence, e.Count), e.Base})
+	return nil
+}
+
+// ApplyOpened takes opened logs in.
+func (s *Logs) ApplyOpened(e *Opened) {
+	parts := s.byTopic[e.Topic]
+	if parts == nil {
+		parts = make(map[int32]datafile.LogID, len(e.Partitions))
+		s.byTopic[e.Topic] = parts
+	}
+	for i, p := range e.Partitions {
+		id := e.First + datafile.LogID(i)
+		s.byID[id] = &Log{Topic: e.Topic, Partition: p}
+		parts[p] = id
+	}
+	s.next = e.First + datafile.LogID(len(e.Partitions))
+}
+
+// ApplyDropped forgets a topic's logs.
+func (s *Logs) ApplyDropped(e *Dropped) {
+	for _, id := range s.byTopic[e.Topic] {
+		delete(s.byID, id)
+	}
+	delete(s.byTopic, e.Topic)
+}
+
+// ApplyStarted moves a log's start.
+func (s *Logs) ApplyStarted(e *Started) {
+	l := s.byID[e.Log]
+	if l == nil {
+		return // dropped meanwhile
+	}
+	l.Start = e.Start
+	for len(l.Epochs) > 1 && l.Epochs[1].Start <= e.Start {
+		l.Epochs = l.Epochs[1:]
+	}
+}
+
+// ApplyProducersExpired forgets idle producers.
+func (s *Logs) ApplyProducersExpired(e *ProducersExpired) {
+	for _, l := range s.byID {
+		for id, p := range l.producers {
+			if p.time < e.Before {
+				delete(l.producers, id)
+			}
+		}
+		if len(l.producers) == 0 {
+			l.producers = nil
+		}
+	}
+}
+
+// HasProducersBefore says whether ProducersExpired{before} would do anything.
+func (s *Logs) HasProducersBefore(before int64) bool {
+	for _, l := range s.byID {
+		for _, p := range l.producers {
+			if p.time < before {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Producer is what DescribeProducers shows of an idempotent producer.
+type Producer struct {
+	ID           int64
+	Epoch        int16
+	LastSequence int32
+	LastTime     int64 // ms
+}
+
+// Producers lists a log's producers, by id.
+func (l *Log) Producers() []Producer {
+	out := make([]Producer, 0, len(l.producers))
+	for id, p := range l.producers {
+		out = append(out, Producer{id, p.epoch, p.lastBatch().last, p.time})
+	}
+	sort.Slice(out, func(a, b int) bool { return out[a].ID < out[b].ID })
+	return out
+}
+
+// Snapshot appends the state.
+func (s *Logs) Snapshot(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(s.next))
+	dst = binary.AppendUvarint(dst, uint64(len(s.byID)))
+	for _, id := range s.IDs() {
+		l := s.byID[id]
+		dst = binary.AppendUvarint(dst, uint64(id))
+		dst = append(dst, l.Topic[:]...)
+		dst = binary.AppendUvarint(dst, uint64(l.Partition))
+		dst = binary.AppendVarint(dst, l.Start)
+		dst = binary.AppendVarint(dst, l.Next)
+		dst = binary.AppendUvarint(dst, uint64(len(l.Epochs)))
+		for _, e := range l.Epochs {
+			dst = binary.AppendUvarint(dst, uint64(e.Epoch))
+			dst = binary.AppendVarint(dst, e.Start)
+		}
+		dst = appendProducers(dst, l.producers)
+	}
+	return dst
+}
+
+// Restore reads what Snapshot wrote.
+func (s *Logs) Restore(r *enc.Reader) error {
+	*s = *NewLogs()
+	s.next = datafile.LogID(r.Uvarint())
+	for n := r.Count(20); n > 0 && r.Err() == nil; n-- {
+		id := datafile.LogID(r.Uvarint())
+		l := &Log{}
+		copy(l.Topic[:], r.Take(16))
+		l.Partition = int32(r.Uvarint())
+		l.Start, l.Next = r.Varint(), r.Varint()
+		for k := r.Count(2); k > 0; k-- {
+			l.Epochs = append(l.Epochs, EpochStart{uint32(r.Uvarint()), r.Varint()})
+		}
+		l.producers = readProducers(r)
+		s.byID[id] = l
+		if s.byTopic[l.Topic] == nil {
+			s.byTopic[l.Topic] = map[int32]datafile.LogID{}
+		}
+		s.byTopic[l.Topic][l.Partition] = id
+	}
+	return r.Err()
+}
