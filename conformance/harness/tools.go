@@ -1,0 +1,48 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// Full says whether the whole suites run instead of the sample.
+func Full() bool { return os.Getenv("WAXWING_FULL") == "1" }
+
+// Pick returns full when the whole suites run, else sample.
+func Pick(sample, full int) int {
+	if Full() {
+		return full
+	}
+	return sample
+}
+
+// Root is the folder of the repository.
+func Root() (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		return "", fmt.Errorf("the place of the test sources is unknown")
+	}
+	return filepath.Abs(filepath.Join(filepath.Dir(file), "..", ".."))
+}
+
+// Tool returns the path of something that scripts/install-tools.sh keeps in
+// its cache, and fails t if it is not there.
+func Tool(t *testing.T, parts ...string) string {
+	t.Helper()
+	cache := os.Getenv("WAXWING_CACHE")
+	if cache == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache = filepath.Join(home, ".cache", "waxwing")
+	}
+	path := filepath.Join(append([]string{cache}, parts...)...)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v: run scripts/install-tools.sh", err)
+	}
+	return path
+}

@@ -1,0 +1,18 @@
+// Package kafkajs runs the KafkaJS suite, which stands in main.js.
+package kafkajs
+
+import (
+	"testing"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/conformance/harness"
+)
+
+func TestKafkaJS(t *testing.T) {
+	modules := harness.Tool(t, "node", "node_modules")
+	harness.RunProgram(t, harness.StartBroker(t), harness.Program{
+		Args:    []string{"node", "main.js"},
+		Env:     []string{"NODE_PATH=" + modules},
+		Timeout: 4 * time.Minute,
+	})
+}
