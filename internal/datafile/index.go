@@ -1,0 +1,356 @@
+package datafile
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"github.com/waxwing-mq/waxwing/internal/engine"
+)
+
+// Config is what an Index is built from.
+type Config struct {
+	Shard   engine.ShardID
+	Journal engine.Shard // for its ReadAt
+	Blobs   engine.BlobStore
+
+	// Verify checks that data is what the extent says: whole, undamaged
+	// record batches with these offsets. Rewrite calls it for every extent
+	// that it copies, and cannot do without. It must not keep data.
+	Verify func(e Extent, data []byte) error
+	// Wait is called before Rewrite reads or writes n bytes, n at most
+	// about 1 MiB, and returns once it may. Nil never waits.
+	Wait func(ctx context.Context, n int) error
+
+	MergeBytes        int64 // largest extent that Add makes of several; 0 means 64 KiB
+	RewriteMergeBytes int64 // the same for Rewrite; 0 means 1 MiB
+	WindowBytes       int64 // memory for Rewrite, beside one extent; 0 means 8 MiB
+	CacheBytes        int64 // memory for pages of .idx blobs; 0 means 16 MiB
+	OpenMax           int   // blobs kept open for reading; 0 means 128
+}
+
+func (c *Config) withDefaults() {
+	for _, d := range []struct {
+		v    *int64
+		init int64
+	}{{&c.MergeBytes, 64 << 10}, {&c.RewriteMergeBytes, 1 << 20}, {&c.WindowBytes, 8 << 20}, {&c.CacheBytes, 16 << 20}} {
+		if *d.v == 0 {
+			*d.v = d.init
+		}
+	}
+	if c.OpenMax == 0 {
+		c.OpenMax = 128
+	}
+}
+
+// Index says where the bytes of each log of one shard lie. All methods may be
+// called from any goroutine, except that Add has one caller at a time.
+type Index struct {
+	cfg   Config
+	store *store
+
+	mu      sync.RWMutex // no I/O is done while it is held
+	logs    map[LogID]*logSpans
+	files   map[engine.FileID]*file
+	slots   []*file // what span.file counts; nil where free
+	order   []*file // in log order: for every log, offsets grow along it
+	pending map[engine.FileID]*rewritten
+
+	epoch  *epoch   // current
+	epochs []*epoch // earlier ones that may still have iterators
+}
+
+// logSpans is what RAM keeps of a log. Readers keep the slice while the lock
+// is not held: append to it, or put another in its place.
+type logSpans struct {
+	start int64 // first live offset
+	spans []span
+}
+
+// span is what a file has of a log.
+type span struct {
+	first   int64 // offset
+	maxTime int64 // ms
+	count   uint32
+	bytes   uint32
+	file    uint32 // in Index.slots
+	at      uint32 // inMem|number in file.mem, or the block of the .idx where it begins
+}
+
+const inMem = 1 << 31
+
+func (s *span) next() int64 { return s.first + int64(s.count) }
+
+// live is how many bytes of the span are live when the log starts at start:
+// exact for a span that is wholly live or dead, and in proportion to its
+// offsets for the one that the start falls into.
+func (s *span) live(start int64) int64 {
+	switch {
+	case start <= s.first:
+		return int64(s.bytes)
+	case start >= s.next():
+		return 0
+	}
+	left := uint64(s.next() - start)
+	return int64((uint64(s.bytes)*left + uint64(s.count) - 1) / uint64(s.count))
+}
+
+// file is one journal or rewritten file.
+type file struct {
+	id      engine.FileID
+	slot    uint32
+	mem     []memSpan // until the .idx is there
+	idx     *idx      // from then on
+	total   int64     // bytes of all its extents
+	live    int64     // the sum of span.live
+	spans   int       // spans that refer to it
+	sealed  bool
+	busy    bool   // an .idx is being built, or a Rewrite reads it
+	retired uint64 // number of the epoch in which Remove was first called
+	pins    atomic.Int32
+}
+
+// memSpan holds the extents of one span in RAM.
+type memSpan struct {
+	log   LogID
+	first int64
+	exts  []memExtent
+}
+
+// memExtent is an extent in 24 bytes.
+type memExtent struct {
+	maxTime int64
+	rel     uint32 // base - memSpan.first
+	count   uint32
+	pos     uint32
+	bytes   uint32
+}
+
+func (m *memSpan) extent(i int) Extent {
+	x := m.exts[i]
+	return Extent{
+		Log: m.log, Base: m.first + int64(x.rel), Count: int64(x.count),
+		Pos: int64(x.pos), Bytes: int64(x.bytes), MaxTime: x.maxTime,
+	}
+}
+
+func (m *memSpan) end(i int) int64 { return m.first + int64(m.exts[i].rel) + int64(m.exts[i].count) }
+
+// add appends e, as part of the extent before it if that lies directly before
+// it and both together are not larger than merge.
+func (m *memSpan) add(e Extent, merge int64) {
+	if n := len(m.exts); n > 0 {
+		x := &m.exts[n-1]
+		if m.end(n-1) == e.Base && int64(x.pos)+int64(x.bytes) == e.Pos &&
+			int64(x.bytes)+e.Bytes <= merge && int64(x.count)+e.Count <= MaxExtentCount {
+			x.count += uint32(e.Count)
+			x.bytes += uint32(e.Bytes)
+			x.maxTime = max(x.maxTime, e.MaxTime)
+			return
+		}
+	}
+	m.exts = appendTight(m.exts, memExtent{
+		maxTime: e.MaxTime, rel: uint32(e.Base - m.first), count: uint32(e.Count),
+		pos: uint32(e.Pos), bytes: uint32(e.Bytes),
+	})
+}
+
+// appendTight is append for the many small slices of an index: it leaves an
+// eighth of the space free at most, not half.
+func appendTight[T any](s []T, v T) []T {
+	if len(s) == cap(s) {
+		t := make([]T, len(s), len(s)+len(s)/8+1)
+		copy(t, s)
+		s = t
+	}
+	return append(s, v)
+}
+
+// New makes an empty Index.
+func New(cfg Config) *Index {
+	cfg.withDefaults()
+	return &Index{
+		cfg:     cfg,
+		store:   newStore(cfg.Blobs, cfg.CacheBytes, cfg.OpenMax),
+		logs:    make(map[LogID]*logSpans),
+		files:   make(map[engine.FileID]*file),
+		pending: make(map[engine.FileID]*rewritten),
+		epoch:   &epoch{n: 1},
+	}
+}
+
+// Close closes the blobs that are open for reading. No method may be called
+// after it.
+func (x *Index) Close() { x.store.close() }
+
+// Add takes the extents of the next durable slot, which lie in file. Each log's
+// extents come in the order of their offsets, above all earlier ones. An
+// extent that begins where the last one of its log ends, in bytes and in
+// offsets, is merged with it. On an error the extents before the bad one have
+// been added. Add keeps no reference to extents.
+func (x *Index) Add(id engine.FileID, extents []Extent) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	f := x.files[id]
+	if f == nil {
+		f = x.newFile(id, len(x.order))
+	}
+	if f.sealed {
+		return fmt.Errorf("datafile: %s is sealed", fileName(x.cfg.Shard, id))
+	}
+	for i := range extents {
+		if err := x.add(f, extents[i]); err != nil {
+			return fmt.Errorf("datafile: %s: %w", fileName(x.cfg.Shard, id), err)
+		}
+	}
+	return nil
+}
+
+func (x *Index) add(f *file, e Extent) error {
+	if err := e.check(); err != nil {
+		return err
+	}
+	l := x.log(e.Log)
+	var s *span
+	if n := len(l.spans); n > 0 {
+		last := &l.spans[n-1]
+		if e.Base < last.next() {
+			return fmt.Errorf("log %d: offset %d comes after offset %d", e.Log, e.Base, last.next()-1)
+		}
+		if last.file == f.slot && fits(last.first, last.bytes, e) {
+			s = last
+		}
+	}
+	if s == nil {
+		s = l.push(span{first: e.Base, maxTime: math.MinInt64, file: f.slot, at: inMem | uint32(len(f.mem))})
+		f.mem = append(f.mem, memSpan{log: e.Log, first: e.Base})
+		f.spans++
+	}
+	f.mem[s.at&^inMem].add(e, x.cfg.MergeBytes)
+	f.live -= s.live(l.start)
+	s.count = uint32(e.End() - s.first)
+	s.bytes += uint32(e.Bytes)
+	s.maxTime = max(s.maxTime, e.MaxTime)
+	f.live += s.live(l.start)
+	f.total += e.Bytes
+	return nil
+}
+
+// push appends a span and returns where it is.
+func (l *logSpans) push(s span) *span {
+	l.spans = appendTight(l.spans, s)
+	return &l.spans[len(l.spans)-1]
+}
+
+// log returns the spans of a log, which it makes if there are none.
+func (x *Index) log(id LogID) *logSpans {
+	l := x.logs[id]
+	if l == nil {
+		l = &logSpans{}
+		x.logs[id] = l
+	}
+	return l
+}
+
+// newFile registers a file as number at in log order.
+func (x *Index) newFile(id engine.FileID, at int) *file {
+	f := &file{id: id}
+	x.files[id] = f
+	x.order = append(x.order, nil)
+	copy(x.order[at+1:], x.order[at:])
+	x.order[at] = f
+	for i, s := range x.slots {
+		if s == nil {
+			x.slots[i], f.slot = f, uint32(i)
+			return f
+		}
+	}
+	f.slot = uint32(len(x.slots))
+	x.slots = append(x.slots, f)
+	return f
+}
+
+// Seal says that file is closed: nothing will be added to it, and BuildIdx may
+// write its .idx. A file without extents may be sealed too.
+func (x *Index) Seal(id engine.FileID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	f := x.files[id]
+	if f == nil {
+		f = x.newFile(id, len(x.order))
+	}
+	f.sealed = true
+}
+
+// SetStart says that the offsets of the log below start are dead. A start that
+// below the last one changes nothing. When a shard is opened, call it for every
+// log after all files have been registered: what is registered later is not let
+// go of before the next call.
+func (x *Index) SetStart(log LogID, start int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	l := x.log(log)
+	if start < l.start {
+		return
+	}
+	dead := 0
+	for i := range l.spans {
+		s := &l.spans[i]
+		if s.first >= start {
+			break
+		}
+		f := x.slots[s.file]
+		f.live -= s.live(l.start) - s.live(start)
+		if s.next() <= start {
+			f.spans--
+			dead++
+		}
+	}
+	l.start = start
+	l.spans = withoutFirst(l.spans, dead)
+}
+
+// withoutFirst drops the first n spans; readers may still have them.
+func withoutFirst(spans []span, n int) []span {
+	if n > len(spans)/2 {
+		return append([]span(nil), spans[n:]...)
+	}
+	return spans[n:]
+}
+
+// Drop says that the log is deleted: all its bytes are dead. Its id must not
+// be added to again.
+func (x *Index) Drop(log LogID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.drop(log)
+}
+
+func (x *Index) drop(log LogID) {
+	l := x.logs[log]
+	if l == nil {
+		return
+	}
+	for i := range l.spans {
+		s := &l.spans[i]
+		f := x.slots[s.file]
+		f.live -= s.live(l.start)
+		f.spans--
+	}
+	delete(x.logs, log)
+}
+
+// Keep drops every log for which known reports false: files that were loaded
+// may hold logs that were deleted since. known is called with a lock held and
+// must not call back.
+func (x *Index) Keep(known func(LogID) bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for log := range x.logs {
+		if !known(log) {
+			x.drop(log)
+		}
+	}
+}
