@@ -4,15 +4,15 @@
 
 const { Kafka, logLevel, CompressionTypes, CompressionCodecs } = require('kafkajs')
 const SnappyCodec = require('kafkajs-snappy')
-const lz4 = require('lz4js')
+const lz4 = require('lz4-napi')
 const { ZstdCodec } = require('zstd-codec')
 const { randomBytes } = require('node:crypto')
 const { within } = require('./runner')
 
 CompressionCodecs[CompressionTypes.Snappy] = SnappyCodec
 CompressionCodecs[CompressionTypes.LZ4] = () => ({
-  compress: async encoder => Buffer.from(lz4.compress(encoder.buffer)),
-  decompress: async buffer => Buffer.from(lz4.decompress(buffer)),
+  compress: async encoder => lz4.compressFrame(encoder.buffer),
+  decompress: async buffer => lz4.decompressFrame(buffer),
 })
 const zstd = new Promise(resolve => ZstdCodec.run(binding => resolve(new binding.Streaming())))
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({
@@ -91,16 +91,20 @@ const newConsumer = (options = {}) => newKafka().consumer({ groupId: fresh('js-g
 
 /**
  * Runs `consumer` and resolves to the messages, [{topic, partition, message}],
- * when there are count of them. The consumer goes on.
+ * when there are count of them. The consumer goes on. A record that is
+ * delivered again, as after a rebalance, counts once.
  */
 async function take(consumer, count, { runOptions = {}, ms = 30000 } = {}) {
   const got = []
+  const seen = new Set()
   let done
   const enough = new Promise(resolve => (done = resolve))
   await consumer.run({
     ...runOptions,
     eachMessage: async m => {
-      got.push(m)
+      const place = `${m.topic}/${m.partition}/${m.message.offset}`
+      if (!seen.has(place)) got.push(m)
+      seen.add(place)
       if (got.length >= count) done()
     },
   })

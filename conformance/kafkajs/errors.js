@@ -68,7 +68,7 @@ test('errors/deleteTopicRecords beyond the end', async () => {
     await admin.fetchTopicOffsets(topic) // deleteTopicRecords needs the metadata that this loads
     const deleting = admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '99' }] })
     const error = await deleting.then(() => assert.fail('it was accepted'), e => e)
-    assert.strictEqual(error.partitions[0].error.type, 'OFFSET_OUT_OF_RANGE')
+    assert.strictEqual(error.cause.partitions[0].error.type, 'OFFSET_OUT_OF_RANGE')
   })
 })
 
