@@ -77,8 +77,8 @@ async function withProducer(options, fn) {
   }
 }
 
-/** Sends messages with a producer of default settings. */
-const send = (topic, messages, options = {}) => withProducer({}, p => p.send({ topic, messages, ...options }))
+/** Sends messages, each to be stored once even if the client must try again. */
+const send = (topic, messages, options = {}) => withProducer({ idempotent: true }, p => p.send({ topic, messages, ...options }))
 
 /** `count` messages whose values are their numbers. */
 const numbered = (count, from = 0) => Array.from({ length: count }, (_, i) => ({ value: String(from + i) }))

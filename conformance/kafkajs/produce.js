@@ -88,7 +88,7 @@ for (const [name, createPartitioner] of Object.entries(partitioners)) {
   test(`produce/partitioner ${name}`, async () => {
     const topic = await c.newTopic(4)
     const messages = Array.from({ length: 80 }, (_, i) => ({ key: String(i % 20), value: String(i) }))
-    await c.withProducer({ createPartitioner }, p => p.send({ topic, messages }))
+    await c.withProducer({ createPartitioner, idempotent: true }, p => p.send({ topic, messages }))
     const got = await c.readAll(topic, 80)
     const homes = new Map()
     for (const { partition, message } of got) {
@@ -108,7 +108,7 @@ for (const [name, compression] of Object.entries(CompressionTypes)) {
     const text = 'the waxwing passes the berry on '.repeat(40)
     const messages = Array.from({ length: 200 }, (_, i) => ({ key: String(i), value: `${i} ${text}`, headers: { h: 'x' } }))
     await c.send(topic, messages, { compression })
-    await c.withProducer({ idempotent: true }, p => p.send({ topic, messages, compression }))
+    await c.withProducer({}, p => p.send({ topic, messages, compression }))
     const got = await c.readAll(topic, 400)
     assert.deepStrictEqual(c.values(got), [...messages, ...messages].map(m => m.value))
   })
