@@ -29,6 +29,16 @@ type model struct {
 	built   map[engine.FileID]bool
 	rewrite *modelRewrite
 	numbers uint64
+	walks   []*walk
+}
+
+// walk is an iterator that is held while other things happen, and what it must
+// still yield. Detached, the places are what it has yielded, to be read again.
+type walk struct {
+	it   *Iter
+	pin  *Pin
+	want []modelPlace
+	got  []Place
 }
 
 type modelLog struct {
@@ -284,8 +294,11 @@ func (m *model) removeDead(t *rapid.T) {
 			}
 		}
 		gone, err := m.x.Remove(id)
-		if !gone || err != nil {
+		if err != nil || (!gone && len(m.walks) == 0) {
 			t.Fatal(gone, err)
+		}
+		if !gone {
+			continue
 		}
 		must(t, m.journal.Trim(id))
 		m.order = slices.DeleteFunc(m.order, func(f *modelFile) bool { return f.id == id })
@@ -293,8 +306,72 @@ func (m *model) removeDead(t *rapid.T) {
 	}
 }
 
+// beginWalk makes an iterator and uses it a little.
+func (m *model) beginWalk(t *rapid.T) {
+	id, l := m.drawLog(t)
+	from := rapid.Int64Range(0, l.next).Draw(t, "from")
+	w := &walk{it: m.x.Find(id, from, math.MaxInt64)}
+	for _, p := range l.places {
+		if p.End() > max(from, l.start) {
+			w.want = append(w.want, p)
+		}
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "steps") {
+		w.next(t, m)
+	}
+	m.walks = append(m.walks, w)
+}
+
+// next goes one extent further and reports false at the end.
+func (w *walk) next(t *rapid.T, m *model) bool {
+	if !w.it.Next() {
+		if w.it.Err() != nil || len(w.want) > 0 {
+			t.Fatalf("walk ended with %v, %d extents before its end", w.it.Err(), len(w.want))
+		}
+		return false
+	}
+	p, want := w.it.Place(), w.want[0]
+	if p.Base != want.Base || p.File != want.File || p.Count < want.Count {
+		t.Fatalf("walk is at %+v, want %+v", p, want.Place)
+	}
+	w.want = w.want[1:]
+	w.got = append(w.got, p)
+	m.readable(t, p)
+	return true
+}
+
+func (m *model) readable(t *rapid.T, p Place) {
+	b := make([]byte, p.Bytes)
+	must(t, m.x.Read(context.Background(), p.File, p.Pos, b))
+	must(t, verifyBatches(p.Extent, b))
+}
+
+// endWalk goes on with one that is held, or reads again what it yielded.
+func (m *model) endWalk(t *rapid.T) {
+	if len(m.walks) == 0 {
+		t.Skip("no walk")
+	}
+	w := m.walks[0]
+	if w.pin == nil && rapid.Bool().Draw(t, "detach") {
+		w.pin = w.it.Detach()
+		return
+	}
+	m.walks = m.walks[1:]
+	if w.pin != nil {
+		for _, p := range w.got {
+			m.readable(t, p)
+		}
+		w.pin.Close()
+		return
+	}
+	for w.next(t, m) {
+	}
+	w.it.Close()
+}
+
 // reload starts anew from what is durable.
 func (m *model) reload(t *rapid.T) {
+	m.walks = nil
 	m.x.Close()
 	m.x = New(m.cfg)
 	m.rewrite = nil
@@ -505,6 +582,8 @@ func TestModel(t *testing.T) {
 			"replace":    m.replace,
 			"removeDead": m.removeDead,
 			"reload":     m.reload,
+			"begin walk": m.beginWalk,
+			"end walk":   m.endWalk,
 			"":           m.check,
 		})
 	})
