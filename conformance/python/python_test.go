@@ -1,0 +1,22 @@
+// Package python runs the suites of the Python clients: confluent-kafka in
+// confluent_main.py and kafka-python in kafka_python_main.py.
+package python
+
+import (
+	"testing"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/conformance/harness"
+)
+
+func TestConfluentKafka(t *testing.T) { run(t, "confluent_main.py") }
+
+func TestKafkaPython(t *testing.T) { run(t, "kafka_python_main.py") }
+
+func run(t *testing.T, script string) {
+	python := harness.Tool(t, "python", "bin", "python")
+	harness.RunProgram(t, harness.StartBroker(t), harness.Program{
+		Args:    []string{python, "-B", "-u", script},
+		Timeout: 4 * time.Minute,
+	})
+}
