@@ -66,6 +66,10 @@ func (s *shard) groupWait(ctx context.Context, cmd group.Command) (group.Body, e
 	}
 	ch := make(chan answer, 1)
 	s.group(cmd, func(body group.Body, err error) { ch <- answer{body, err} })
+	if s.b.cfg.Inline {
+		s.decideInline()
+		s.j.Flush()
+	}
 	select {
 	case a := <-ch:
 		return a.body, a.err

@@ -1,6 +1,10 @@
 package broker
 
-import "context"
+import (
+	"context"
+
+	"github.com/waxwing-mq/waxwing/internal/engine"
+)
 
 // The methods of this file drive a broker that was opened with Config.Inline.
 
@@ -40,3 +44,23 @@ func (s *shard) decideInline() {
 	s.decideAll(&batch)
 	s.fireTimers()
 }
+
+// State is the encoded state of shard i, and the slot whose entries are the
+// last in it once everything decided is flushed. For comparing replay with
+// live.
+func (b *Broker) State(i int) (engine.SlotNo, []byte) {
+	s := b.shards[i]
+	return s.j.Next(), s.d.Snapshot(nil)
+}
+
+// Abandon lets go of a broker whose engine has crashed, without writing.
+func (b *Broker) Abandon() {
+	for _, s := range b.shards {
+		s.inbox.close()
+		s.index.Close()
+		s.eng.Release()
+	}
+}
+
+// JournalFiles lists the journal files of shard i.
+func (b *Broker) JournalFiles(i int) []engine.FileInfo { return b.shards[i].eng.Files() }

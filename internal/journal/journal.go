@@ -390,3 +390,15 @@ func (j *Journal) Busy() bool {
 	defer j.mu.Unlock()
 	return len(j.inflight) > 0 || !j.open.empty()
 }
+
+// Next is the number that the last slot will have once everything that was
+// added is written.
+func (j *Journal) Next() engine.SlotNo {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := engine.SlotNo(j.durable.Load()) + engine.SlotNo(len(j.inflight))
+	if !j.open.empty() {
+		n++
+	}
+	return n
+}

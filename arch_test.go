@@ -1,0 +1,114 @@
+package waxwing
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/waxwing-mq/waxwing/"
+
+// allowed lists, for every package of the product, which packages of ours it
+// may import. Arrows point down: the protocols know the broker and never each
+// other, the journal or the disk; only node knows which engine runs. A new
+// package has to be added here, which is the moment to think about its place.
+var allowed = map[string][]string{
+	"":                           {"internal/node"},
+	"cmd/waxwing":                {"internal/node"},
+	"internal/node":              {"internal/broker", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/kafka", "internal/listen"},
+	"internal/listen":            {},
+	"internal/kafka":             {"internal/broker", "internal/broker/group", "internal/record", "internal/settings"},
+	"internal/broker":            {"internal/broker/group", "internal/broker/topic", "internal/datafile", "internal/enc", "internal/engine", "internal/journal", "internal/mutant", "internal/record", "internal/settings"},
+	"internal/broker/group":      {},
+	"internal/broker/topic":      {"internal/datafile", "internal/enc", "internal/mutant"},
+	"internal/settings":          {},
+	"internal/journal":           {"internal/datafile", "internal/enc", "internal/engine", "internal/mutant"},
+	"internal/datafile":          {"internal/engine"},
+	"internal/engine":            {},
+	"internal/engine/disk":       {"internal/engine", "internal/mutant"},
+	"internal/engine/mem":        {"internal/engine/disk"},
+	"internal/engine/enginetest": {"internal/engine", "internal/engine/disk", "internal/engine/mem"},
+	"internal/record":            {},
+	"internal/enc":               {},
+	"internal/mutant":            {},
+	"internal/sim":               {"internal/broker", "internal/broker/group", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/record"},
+}
+
+// pure packages do no I/O and know no clock: a state machine or a codec.
+var pure = []string{"internal/broker/group", "internal/broker/topic", "internal/enc", "internal/record", "internal/settings"}
+
+// impure are the packages that a pure one must not import.
+var impure = []string{"context", "net", "os", "syscall", "sync", "log/slog", "net/http", "golang.org/x/sys/unix"}
+
+// mayImport are exceptions, with the reason.
+var mayImport = map[string]string{
+	"internal/record sync": "pools of decompressors",
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+// packages asks the go command for what every package imports, tests left out.
+func packages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal("go list: ", err)
+	}
+	var all []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		p.ImportPath = strings.TrimPrefix(p.ImportPath+"/", module)
+		p.ImportPath = strings.TrimSuffix(p.ImportPath, "/")
+		all = append(all, p)
+	}
+}
+
+func TestArrowsPointDown(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range packages(t) {
+		seen[p.ImportPath] = true
+		if strings.HasPrefix(p.ImportPath, "bench/") || strings.HasPrefix(p.ImportPath, "examples/") {
+			continue
+		}
+		may, known := allowed[p.ImportPath]
+		if !known {
+			t.Errorf("package %q is not in the list: where does it belong?", p.ImportPath)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if ours, ok := strings.CutPrefix(imp, module); ok && !slices.Contains(may, ours) {
+				t.Errorf("%s imports %s, which is not below it", p.ImportPath, ours)
+			}
+		}
+	}
+	for p := range allowed {
+		if !seen[p] {
+			t.Errorf("package %q is listed but does not exist", p)
+		}
+	}
+}
+
+func TestPurePackagesArePure(t *testing.T) {
+	for _, p := range packages(t) {
+		if !slices.Contains(pure, p.ImportPath) {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if slices.Contains(impure, imp) && mayImport[p.ImportPath+" "+imp] == "" {
+				t.Errorf("%s is pure and imports %s", p.ImportPath, imp)
+			}
+		}
+	}
+}
