@@ -127,14 +127,28 @@ func (b *blobStore) Delete(name string) error {
 	return nil
 }
 
-// sweep removes what a crash left half-written.
+// sweep removes what a crash left half-written, and makes what it left whole
+// durable: a process may have died between giving a blob its name and syncing
+// the folder, and what is seen from now on must not vanish again.
 func (b *blobStore) sweep() error {
-	return b.walk("", func(name string, dir bool) (bool, error) {
-		if dir || !strings.HasPrefix(path.Base(name), writingPrefix) {
-			return true, nil
+	folders := []string{b.e.opt.Dir}
+	err := b.walk("", func(name string, dir bool) (bool, error) {
+		if dir {
+			folders = append(folders, b.file(name))
+		} else if strings.HasPrefix(path.Base(name), writingPrefix) {
+			return false, b.e.opt.FS.Remove(b.file(name))
 		}
-		return true, b.e.opt.FS.Remove(b.file(name))
+		return true, nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, dir := range append(folders, b.root) {
+		if err := b.e.opt.FS.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("blobs: %w", err)
+		}
+	}
+	return nil
 }
 
 // walk calls fn for everything below a folder, in order. fn decides about a
