@@ -1,6 +1,7 @@
 package datafile
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"testing"
@@ -40,6 +41,23 @@ func reseal(b []byte) {
 func FuzzIdx(f *testing.F) {
 	f.Add(idxSeed(f, 1, 3), false)
 	f.Add(idxSeed(f, 2, 900), true)
+	// Five pages: header, block, fence, directory, trailer.
+	small := idxSeed(f, 11, 3)
+	for _, at := range []int{
+		pageBytes + 6,        // extents in the block
+		pageBytes + 8,        // the first of them
+		2*pageBytes - 1,      // its restart
+		2*pageBytes + 8,      // the fence
+		3*pageBytes + 8 + 15, // first offset of a line in the directory
+		3*pageBytes + 8 + 27, // its count
+		3*pageBytes + 8 + 32, // its block
+		4*pageBytes + 8,      // blocks
+		4*pageBytes + 16,     // entries
+	} {
+		b := bytes.Clone(small)
+		b[at] = 0xff
+		f.Add(b, true)
+	}
 	f.Fuzz(func(t *testing.T, b []byte, good bool) {
 		if good {
 			reseal(b)

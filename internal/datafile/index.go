@@ -273,7 +273,9 @@ func (x *Index) newFile(id engine.FileID, at int) *file {
 }
 
 // Seal says that file is closed: nothing will be added to it, and BuildIdx may
-// write its .idx. A file without extents may be sealed too.
+// write its .idx. A journal file is closed once a slot in a later one is
+// durable; before that, recovery may still move its last slot. A file without
+// extents may be sealed too.
 func (x *Index) Seal(id engine.FileID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -246,10 +246,9 @@ func (w *rewriter) readAt(file engine.FileID, pos int64, p []byte) error {
 
 // check checks the bytes of an extent, and its frame if the old file has one.
 func (w *rewriter) check(p *part, frame, bytes []byte) error {
-	name := fileName(w.x.cfg.Shard, p.File)
 	if len(frame) > 0 {
 		if reason := checkFrame(p.Extent, frame, bytes); reason != "" {
-			return damaged(name, p.from(), "%s", reason)
+			return damaged(fileName(w.x.cfg.Shard, p.File), p.from(), "%s", reason)
 		}
 	}
 	if err := w.x.cfg.Verify(p.Extent, bytes); err != nil {
@@ -257,7 +256,8 @@ func (w *rewriter) check(p *part, frame, bytes []byte) error {
 		if errors.As(err, &d) {
 			return err
 		}
-		return damaged(name, p.Pos, "log %d, offset %d: %s; the files were left as they are", p.Log, p.Base, err)
+		return damaged(fileName(w.x.cfg.Shard, p.File), p.Pos,
+			"log %d, offset %d: %s; the files were left as they are", p.Log, p.Base, err)
 	}
 	return nil
 }
