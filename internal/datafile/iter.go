@@ -31,7 +31,7 @@ type Iter struct {
 	at    int // number of the next span
 
 	in   idxCursor // where it is in an .idx
-	buf  [16]Place // read ahead
+	buf  [8]Place  // read ahead
 	n, i int       // buf[i:n] is still to come
 
 	place   Place
