@@ -1,0 +1,293 @@
+package kafka
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// conn is one connection. Its read loop decodes and carries out requests; its
+// writer sends the replies; fetches that wait have a goroutine each. serve
+// waits for all of them.
+type conn struct {
+	s            *Server
+	nc           net.Conn
+	host         string // the client's address, for people
+	replies      *replies
+	frames       frameReader
+	writeTimeout time.Duration
+
+	ctx      context.Context // done when the connection is lost
+	cancel   context.CancelCauseFunc
+	stopping chan struct{} // closed when no more requests are read
+	stopOnce sync.Once
+	waiting  sync.WaitGroup // fetches that wait
+	rotation int            // where the next fetch begins, so that all partitions get their turn
+
+	mu    sync.Mutex
+	waits map[*reply]func() // group commands that wait, and how to forget them
+}
+
+const readBuffer = 8 << 10
+
+func newConn(s *Server, nc net.Conn) *conn {
+	st := s.broker.Settings()
+	c := &conn{
+		s: s, nc: nc, replies: newReplies(),
+		writeTimeout: st.ConnectionIdleMax,
+		stopping:     make(chan struct{}),
+		waits:        map[*reply]func(){},
+	}
+	if host, _, err := net.SplitHostPort(nc.RemoteAddr().String()); err == nil {
+		c.host = host
+	}
+	c.frames = frameReader{
+		nc: nc, br: bufio.NewReaderSize(nc, readBuffer), mem: s.memory,
+		max: st.RequestMaxBytes, idle: st.ConnectionIdleMax, busy: c.replies.busy, stopped: c.stopped,
+	}
+	return c
+}
+
+var errStopping = errors.New("the server is stopping")
+
+// serve runs the connection to its end.
+func (c *conn) serve(ctx context.Context) {
+	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer c.cancel(nil)
+	for _, end := range []context.Context{ctx, c.s.ctx} {
+		defer context.AfterFunc(end, c.stop)()
+	}
+
+	flush := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		if err := c.guard(func() error { return c.writeLoop(flush) }); err != nil {
+			c.fail(err)
+		}
+	})
+	err := c.guard(c.readLoop)
+	if errors.Is(err, errStopping) {
+		c.finish()
+	}
+	c.stop()
+	c.fail(err)
+	c.forgetWaits()
+	c.waiting.Wait()
+	close(flush)
+	writer.Wait()
+	c.nc.Close()
+	c.replies.close()
+	c.report(context.Cause(c.ctx))
+}
+
+// stop ends the reading of requests.
+func (c *conn) stop() {
+	c.stopOnce.Do(func() { close(c.stopping) })
+	c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes the read loop
+}
+
+func (c *conn) stopped() bool {
+	select {
+	case <-c.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// fail ends the connection: whatever waits, stops waiting. Unless the server
+// is stopping, the socket is closed, which ends reads and writes too.
+func (c *conn) fail(err error) {
+	c.cancel(err)
+	if !errors.Is(err, errStopping) {
+		c.nc.Close()
+	}
+}
+
+// finish waits, in a connection that reads no more, for what will be answered
+// soon: produces and, since they see the stop, fetches.
+func (c *conn) finish() {
+	if err := c.replies.quiet(c.ctx); err != nil {
+		return // the connection was lost meanwhile
+	}
+	c.waiting.Wait()
+}
+
+// guard keeps a panic, which would be a bug, from taking the broker down.
+func (c *conn) guard(fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.s.cfg.Logger.Error("bug: a connection is closed", "from", c.host, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return fn()
+}
+
+// report logs why the connection ended, if that is of interest.
+func (c *conn) report(err error) {
+	switch {
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, errStopping), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, errIdle):
+		c.s.cfg.Logger.Debug("connection ended", "from", c.host, "reason", err)
+	default:
+		c.s.cfg.Logger.Warn("connection closed", "from", c.host, "reason", err)
+	}
+}
+
+// readLoop reads and carries out requests until something is wrong, which it
+// returns.
+func (c *conn) readLoop() error {
+	for {
+		f, err := c.frames.next(c.ctx)
+		if c.stopped() {
+			f.release()
+			return errStopping
+		}
+		if err != nil {
+			return err
+		}
+		if c.s.cfg.Metrics.BytesIn != nil {
+			c.s.cfg.Metrics.BytesIn(int64(len(f.b)) + 4)
+		}
+		if err := c.handle(&f); err != nil {
+			f.release()
+			return err
+		}
+	}
+}
+
+// handle carries out one request. It owns the frame, unless it fails.
+func (c *conn) handle(f *frame) error {
+	h, rest, err := parseHeader(f.b)
+	if err != nil {
+		return err
+	}
+	a := findAPI(h.key)
+	if a == nil {
+		return fmt.Errorf("API %d is not served", h.key)
+	}
+	if h.version < a.min || h.version > a.max {
+		if a.key == kmsg.ApiVersions {
+			return c.unsupportedApiVersions(f, h)
+		}
+		return fmt.Errorf("%s version %d is not served, only %d to %d", a.key.Name(), h.version, a.min, a.max)
+	}
+	body, err := h.finish(rest, h.version >= a.flexibleFrom)
+	if err == nil {
+		err = checkShape(a.shape, h.version, h.flexible, body)
+	}
+	if err != nil {
+		return fmt.Errorf("%s version %d: %w", a.key.Name(), h.version, err)
+	}
+	return c.route(f, h, body)
+}
+
+// request is what a handler may want to know besides the message.
+type request struct {
+	ctx      context.Context
+	version  int16
+	clientID string
+	host     string
+}
+
+// decode reads a request. Its byte slices alias body; strings are copies.
+func decode[Q kmsg.Request](h header, body []byte) (Q, error) {
+	req := kmsg.RequestForKey(h.key).(Q)
+	req.SetVersion(h.version)
+	if err := req.ReadFrom(body); err != nil {
+		return req, fmt.Errorf("%s version %d: %w", kmsg.NameForKey(h.key), h.version, err)
+	}
+	return req, nil
+}
+
+// newReply makes the reply of a request. ApiVersions has the old response
+// header in every version, because its client does not know yet what the
+// broker speaks (KIP-511).
+func newReply(h header, weight int) *reply {
+	return &reply{
+		key: h.key, correlation: h.correlation, weight: int64(weight), begun: time.Now(),
+		flexible: h.flexible && h.key != kmsg.ApiVersions.Int16(),
+	}
+}
+
+// begin gives a request other than a produce its place among the replies. It
+// waits until the produces before it are done, as Kafka's handling of one
+// request after the other would have it.
+func (c *conn) begin(h header, weight int) (*reply, *request, error) {
+	if err := c.replies.quiet(c.ctx); err != nil {
+		return nil, nil, err
+	}
+	r := newReply(h, weight)
+	if err := c.replies.add(c.ctx, r); err != nil {
+		return nil, nil, err
+	}
+	return r, &request{ctx: c.ctx, version: h.version, clientID: h.clientID, host: c.host}, nil
+}
+
+// answer carries out a request in the read loop.
+func answer[Q kmsg.Request](c *conn, f *frame, h header, body []byte, handle func(*request, Q) kmsg.Response) error {
+	req, err := decode[Q](h, body)
+	if err != nil {
+		return err
+	}
+	r, rq, err := c.begin(h, len(f.b))
+	if err != nil {
+		return err
+	}
+	r.message = handle(rq, req)
+	f.release()
+	c.replies.complete(r)
+	return nil
+}
+
+// later carries out a request that the broker answers when it can. handle is
+// given a function to answer with, from any goroutine, and returns how to
+// forget the request when the connection is lost. It copies the byte slices
+// that it passes on: the frame is gone when it returns.
+func later[Q kmsg.Request](c *conn, f *frame, h header, body []byte, handle func(*request, Q, func(kmsg.Response)) (forget func())) error {
+	req, err := decode[Q](h, body)
+	if err != nil {
+		return err
+	}
+	r, rq, err := c.begin(h, len(f.b))
+	if err != nil {
+		return err
+	}
+	forget := handle(rq, req, func(resp kmsg.Response) {
+		r.message = resp
+		c.replies.complete(r)
+		c.mu.Lock()
+		delete(c.waits, r)
+		c.mu.Unlock()
+	})
+	f.release()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.replies.mu.Lock()
+	defer c.replies.mu.Unlock()
+	if !r.done && forget != nil {
+		c.waits[r] = forget
+	}
+	return nil
+}
+
+// forgetWaits tells the broker that nobody waits any more.
+func (c *conn) forgetWaits() {
+	c.mu.Lock()
+	waits := c.waits
+	c.waits = nil
+	c.mu.Unlock()
+	for _, forget := range waits {
+		forget()
+	}
+}

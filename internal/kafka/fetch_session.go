@@ -1,0 +1,219 @@
+package kafka
+
+import (
+	"container/list"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/waxwing-mq/waxwing/internal/broker"
+)
+
+// Fetch sessions (KIP-227): the server remembers what partitions a client
+// fetches and what it last said about each, so that a fetch carries only
+// changes. A request names a session id and an epoch:
+//
+//	(any, -1)  no session; the one of that id ends
+//	(any,  0)  a new session; the one of that id ends
+//	(id,   n)  the next fetch of a session; n counts from 1 and wraps to 1
+//
+// The response to a new session carries its id, 0 if there is none to be had.
+
+const (
+	// sessionPartitionsMax bounds what all sessions remember. 250,000
+	// partitions take about 50 MiB.
+	sessionPartitionsMax = 250_000
+	// sessionIdle is how long a session must have been unused to be evicted
+	// for a new one, so that clients that open one for each fetch do not
+	// take those of others.
+	sessionIdle = 2 * time.Minute
+)
+
+// fetchWant is what a client wants of one partition.
+type fetchWant struct {
+	key         partitionKey
+	epoch       int32 // the leader epoch that the client knows; -1: none
+	lastFetched int32 // the epoch of the last record that it has; -1: none
+	offset      int64
+	maxBytes    int32
+
+	part *broker.Partition // nil: not looked for yet, or not there
+
+	// What an incremental session last said; -1: nothing, or an error.
+	highWatermark, start int64
+}
+
+// partitionKey names a partition by the topic's name (up to version 12) or id.
+type partitionKey struct {
+	name  string
+	id    [16]byte
+	index int32
+}
+
+// fetchSession is what the server remembers of one client.
+type fetchSession struct {
+	id int32
+	// turn is held by the fetch that uses the session: whoever sends holds
+	// it. What follows is the holder's.
+	turn  chan struct{}
+	wants []*fetchWant
+	byKey map[partitionKey]*fetchWant
+	byID  bool // topics are named by id
+
+	// Guarded by sessions.mu.
+	epoch   int32
+	counted int // partitions that count against sessionPartitionsMax
+	used    time.Time
+	lru     *list.Element
+	gone    bool
+}
+
+// sessions are all sessions of a server.
+type sessions struct {
+	slots int
+	now   func() time.Time
+
+	mu      sync.Mutex
+	byID    map[int32]*fetchSession
+	lru     *list.List // of *fetchSession, the one used last in front
+	counted int
+}
+
+func newSessions(slots int, now func() time.Time) *sessions {
+	return &sessions{slots: slots, now: now, byID: map[int32]*fetchSession{}, lru: list.New()}
+}
+
+// create makes a session for these wants; nil if there is no room.
+func (ss *sessions) create(wants []*fetchWant, byID bool) *fetchSession {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if len(wants) == 0 || ss.slots == 0 || len(wants) > sessionPartitionsMax {
+		return nil
+	}
+	for len(ss.byID) >= ss.slots || ss.counted+len(wants) > sessionPartitionsMax {
+		oldest := ss.lru.Back().Value.(*fetchSession)
+		if ss.now().Sub(oldest.used) < sessionIdle {
+			return nil
+		}
+		ss.remove(oldest)
+	}
+	s := &fetchSession{
+		turn: make(chan struct{}, 1), wants: wants, byID: byID,
+		byKey: make(map[partitionKey]*fetchWant, len(wants)),
+		epoch: 1, counted: len(wants), used: ss.now(),
+	}
+	for _, w := range wants {
+		s.byKey[w.key] = w
+	}
+	for s.id == 0 || ss.byID[s.id] != nil {
+		s.id = rand.Int32()
+	}
+	ss.byID[s.id], s.lru = s, ss.lru.PushFront(s)
+	ss.counted += s.counted
+	return s
+}
+
+// end ends a session, if there is one with that id.
+func (ss *sessions) end(id int32) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if s := ss.byID[id]; s != nil {
+		ss.remove(s)
+	}
+}
+
+// remove takes a session out. mu is held.
+func (ss *sessions) remove(s *fetchSession) {
+	if !s.gone {
+		s.gone = true
+		delete(ss.byID, s.id)
+		ss.lru.Remove(s.lru)
+		ss.counted -= s.counted
+	}
+}
+
+// next finds the session that a request continues, and counts its epoch on.
+func (ss *sessions) next(id, epoch int32, byID bool) (*fetchSession, error) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s := ss.byID[id]
+	switch {
+	case s == nil:
+		return nil, kerr.FetchSessionIDNotFound
+	case s.epoch != epoch:
+		return nil, kerr.InvalidFetchSessionEpoch
+	case s.byID != byID:
+		return nil, kerr.FetchSessionTopicIDError
+	}
+	if s.epoch++; s.epoch <= 0 {
+		s.epoch = 1
+	}
+	s.used = ss.now()
+	ss.lru.MoveToFront(s.lru)
+	return s, nil
+}
+
+// update takes a request's changes into the session. The caller has its turn.
+// It fails, and the session is gone, if there is no room for more partitions.
+func (ss *sessions) update(s *fetchSession, req *kmsg.FetchRequest) error {
+	for i := range req.Topics {
+		rt := &req.Topics[i]
+		for j := range rt.Partitions {
+			w := newWant(rt, &rt.Partitions[j])
+			if old := s.byKey[w.key]; old != nil {
+				old.change(w)
+				continue
+			}
+			s.byKey[w.key] = w
+			s.wants = append(s.wants, w)
+		}
+	}
+	if len(req.ForgottenTopics) > 0 {
+		s.forget(req.ForgottenTopics)
+	}
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if s.gone {
+		return nil
+	}
+	ss.counted += len(s.wants) - s.counted
+	s.counted = len(s.wants)
+	if ss.counted > sessionPartitionsMax {
+		ss.remove(s)
+		return kerr.FetchSessionIDNotFound
+	}
+	return nil
+}
+
+func (s *fetchSession) forget(topics []kmsg.FetchRequestForgottenTopic) {
+	for i := range topics {
+		for _, index := range topics[i].Partitions {
+			delete(s.byKey, partitionKey{topics[i].Topic, topics[i].TopicID, index})
+		}
+	}
+	kept := s.wants[:0]
+	for _, w := range s.wants {
+		if s.byKey[w.key] == w {
+			kept = append(kept, w)
+		}
+	}
+	clear(s.wants[len(kept):])
+	s.wants = kept
+}
+
+func newWant(rt *kmsg.FetchRequestTopic, p *kmsg.FetchRequestTopicPartition) *fetchWant {
+	return &fetchWant{
+		key:   partitionKey{rt.Topic, rt.TopicID, p.Partition},
+		epoch: p.CurrentLeaderEpoch, lastFetched: p.LastFetchedEpoch,
+		offset: p.FetchOffset, maxBytes: p.PartitionMaxBytes,
+		highWatermark: -1, start: -1,
+	}
+}
+
+// change takes over what a later request says.
+func (w *fetchWant) change(to *fetchWant) {
+	w.epoch, w.lastFetched, w.offset, w.maxBytes = to.epoch, to.lastFetched, to.offset, to.maxBytes
+}

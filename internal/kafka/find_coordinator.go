@@ -1,0 +1,47 @@
+package kafka
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// FindCoordinator (key 10), versions 0 to 6.
+//
+// Behaviour: this node coordinates every group. Asked for the coordinator of a
+// transaction it answers as InitProducerId does; of a share group,
+// INVALID_REQUEST.
+//
+// Version notes: 1 brings the type of coordinator, 4 several keys at once, 6
+// share groups.
+
+func (s *Server) findCoordinator(_ *request, req *kmsg.FindCoordinatorRequest) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+	if req.Version < 4 {
+		c := s.coordinator(req.CoordinatorType, req.CoordinatorKey)
+		resp.NodeID, resp.Host, resp.Port = c.NodeID, c.Host, c.Port
+		resp.ErrorCode, resp.ErrorMessage = c.ErrorCode, c.ErrorMessage
+		return resp
+	}
+	for _, key := range req.CoordinatorKeys {
+		resp.Coordinators = append(resp.Coordinators, s.coordinator(req.CoordinatorType, key))
+	}
+	return resp
+}
+
+func (s *Server) coordinator(kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
+	c := kmsg.NewFindCoordinatorResponseCoordinator()
+	c.Key, c.NodeID, c.Port = key, -1, -1
+	var err error
+	switch kind {
+	case 0: // group
+		c.NodeID = s.cfg.NodeID
+		c.Host, c.Port = s.cfg.Advertised()
+		return c
+	case 1: // transaction
+		err = errTransactions
+	default:
+		err = refuse(kerr.InvalidRequest, "only consumer groups have a coordinator")
+	}
+	c.ErrorCode, c.ErrorMessage = code(err), message(err)
+	return c
+}

@@ -1,0 +1,89 @@
+package kafka
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/waxwing-mq/waxwing/internal/settings"
+)
+
+// IncrementalAlterConfigs (key 44), versions 0 to 1.
+//
+// Behaviour: sets, deletes, appends to and subtracts from single settings;
+// otherwise as AlterConfigs. Append and subtract are for lists. A setting that
+// is named twice is INVALID_REQUEST.
+
+func (s *Server) incrementalAlterConfigs(rq *request, req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	for i := range req.Resources {
+		want := &req.Resources[i]
+		find := settings.BrokerDefinition
+		if want.ResourceType == kmsg.ConfigResourceTypeTopic {
+			find = settings.TopicDefinition
+		}
+		err := s.configure(rq.ctx, want.ResourceType, want.ResourceName, req.ValidateOnly, func(values map[string]string) error {
+			return alterEach(values, want.Configs, find)
+		})
+		r := kmsg.NewIncrementalAlterConfigsResponseResource()
+		r.ResourceType, r.ResourceName = want.ResourceType, want.ResourceName
+		r.ErrorCode, r.ErrorMessage = code(err), message(err)
+		resp.Resources = append(resp.Resources, r)
+	}
+	return resp
+}
+
+func alterEach(values map[string]string, changes []kmsg.IncrementalAlterConfigsRequestResourceConfig, find func(string) *settings.Definition) error {
+	seen := map[string]bool{}
+	for i := range changes {
+		c := &changes[i]
+		if seen[c.Name] {
+			return refuse(kerr.InvalidRequest, "setting "+c.Name+" is named twice")
+		}
+		seen[c.Name] = true
+		if err := alterOne(values, c, find); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func alterOne(values map[string]string, c *kmsg.IncrementalAlterConfigsRequestResourceConfig, find func(string) *settings.Definition) error {
+	if c.Op == kmsg.IncrementalAlterConfigOpDelete {
+		delete(values, c.Name)
+		return nil
+	}
+	if c.Value == nil {
+		return refuse(kerr.InvalidRequest, "setting "+c.Name+" has no value")
+	}
+	if c.Op == kmsg.IncrementalAlterConfigOpSet {
+		values[c.Name] = *c.Value
+		return nil
+	}
+	d := find(c.Name)
+	switch {
+	case d == nil:
+		return refuse(kerr.InvalidConfig, "unknown setting "+c.Name)
+	case d.Type != settings.List:
+		return refuse(kerr.InvalidConfig, c.Name+" is not a list")
+	}
+	old, ok := values[c.Name]
+	if !ok {
+		old = d.Default
+	}
+	words := settings.Words(old)
+	for _, word := range settings.Words(*c.Value) {
+		words = slices.DeleteFunc(words, func(w string) bool { return w == word })
+		if c.Op == kmsg.IncrementalAlterConfigOpAppend {
+			words = append(words, word)
+		}
+	}
+	if c.Op != kmsg.IncrementalAlterConfigOpAppend && c.Op != kmsg.IncrementalAlterConfigOpSubtract {
+		return refuse(kerr.InvalidRequest, fmt.Sprintf("unknown operation %d", c.Op))
+	}
+	values[c.Name] = strings.Join(words, ",")
+	return nil
+}

@@ -1,0 +1,191 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/record"
+	"github.com/waxwing-mq/waxwing/internal/settings"
+)
+
+// Produce (key 0), versions 3 to 13; 0 to 2 are advertised and not served.
+//
+// Behaviour: every batch is validated on the connection's goroutine (size,
+// checksum, records, timestamps) and submitted; the next request is read while
+// this one waits to be durable. acks=1 and acks=all mean the same: on disk.
+// acks=0 gets no response, and an error closes the connection, so that the
+// client looks for its leader again. The timeout is not used: there is nobody
+// else to wait for.
+//
+// Version notes: from 3 on a partition has exactly one batch, of magic 2. From
+// 7 on it may be compressed with zstd. From 8 on errors name records. 13 names
+// topics by id.
+
+// produceCall is one request on its way. Its frame is held until it is
+// answered: batches and topic names alias it.
+type produceCall struct {
+	c      *conn
+	frame  frame
+	weight int64
+	reply  *reply // nil if acks=0
+	req    kmsg.ProduceRequest
+	resp   kmsg.ProduceResponse
+	append broker.AppendRequest
+	places []*kmsg.ProduceResponseTopicPartition // of each item of append
+	failed error                                 // the first, for acks=0
+}
+
+// produce owns the frame from here on, unless it fails.
+func (c *conn) produce(f *frame, h header, body []byte) error {
+	p := &produceCall{c: c, weight: int64(len(f.b))}
+	p.req.Version, p.resp.Version = h.version, h.version
+	if err := p.req.UnsafeReadFrom(body); err != nil {
+		return fmt.Errorf("%s version %d: %w", kmsg.Produce.Name(), h.version, err)
+	}
+	if p.req.Acks == 0 {
+		if err := c.replies.addSilent(c.ctx, p.weight); err != nil {
+			return err
+		}
+	} else {
+		r := newReply(h, len(f.b))
+		r.produce, r.message, r.release = true, &p.resp, func() { p.frame.release() }
+		if err := c.replies.add(c.ctx, r); err != nil {
+			return err
+		}
+		p.reply = r
+	}
+	p.frame, *f = *f, frame{}
+	p.build()
+	if len(p.append.Items) == 0 {
+		p.done(nil)
+		return nil
+	}
+	p.append.Done = p.done
+	c.s.broker.Append(c.ctx, &p.append)
+	return nil
+}
+
+// build validates the batches, fills the response with what is wrong, and the
+// append with the rest.
+func (p *produceCall) build() {
+	whole := p.refusal()
+	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
+	if n := len(p.req.Topics); n == 1 {
+		p.append.Items = make([]broker.AppendItem, 0, len(p.req.Topics[0].Partitions))
+		p.places = make([]*kmsg.ProduceResponseTopicPartition, 0, len(p.req.Topics[0].Partitions))
+	}
+	for i := range p.req.Topics {
+		rt := &p.req.Topics[i]
+		t := &p.resp.Topics[i]
+		t.Topic, t.TopicID = rt.Topic, rt.TopicID
+		t.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(rt.Partitions))
+		topic, err := p.c.s.topic(p.req.Version >= 13, rt.Topic, rt.TopicID)
+		if whole != nil {
+			err = whole
+		}
+		for j := range rt.Partitions {
+			place := &t.Partitions[j]
+			place.Default()
+			place.Partition = rt.Partitions[j].Partition
+			place.BaseOffset, place.LogAppendTime = -1, -1
+			p.addPartition(place, topic, rt.Partitions[j].Records, err)
+		}
+	}
+}
+
+// refusal is what is wrong with the request as a whole.
+func (p *produceCall) refusal() error {
+	switch {
+	case p.req.Acks < -1 || p.req.Acks > 1:
+		return kerr.InvalidRequiredAcks
+	case p.req.TransactionID != nil:
+		return errTransactions
+	}
+	return nil
+}
+
+// errTransactions answers everything that belongs to a transaction. Of the
+// codes that fit, every client takes this one as fatal and does not retry.
+var errTransactions = refuse(kerr.TransactionalIDAuthorizationFailed, "transactions are not in this version of Waxwing")
+
+func (p *produceCall) addPartition(place *kmsg.ProduceResponseTopicPartition, t *broker.Topic, batch []byte, err error) {
+	var part *broker.Partition
+	if err == nil {
+		part, err = partition(t, place.Partition)
+	}
+	if err != nil {
+		p.refuse(place, err)
+		return
+	}
+	info, err := p.validate(t, batch)
+	if err != nil {
+		p.refuse(place, err)
+		return
+	}
+	if info.LogAppendTime() {
+		place.LogAppendTime = info.MaxTimestamp
+	}
+	p.places = append(p.places, place)
+	p.append.Items = append(p.append.Items, broker.AppendItem{Partition: part, Batch: batch, Header: info.Header})
+}
+
+// validate checks the one batch of a partition against the topic's settings.
+func (p *produceCall) validate(t *broker.Topic, batch []byte) (record.Info, error) {
+	if len(batch) == 0 {
+		return record.Info{}, refuse(kerr.InvalidRecord, "a partition must have exactly one record batch")
+	}
+	st := &t.Settings
+	info, err := record.Validate(batch, record.ValidateOptions{
+		MaxBytes:        int(st.MaxMessageBytes),
+		ZstdAllowed:     p.req.Version >= 7,
+		NowMillis:       p.c.s.cfg.Now().UnixMilli(),
+		LogAppendTime:   st.TimestampType == settings.LogAppendTime,
+		CheckTimestamps: true,
+		BeforeMaxMillis: st.TimestampBeforeMax.Milliseconds(),
+		AfterMaxMillis:  st.TimestampAfterMax.Milliseconds(),
+	})
+	if err == nil && info.Transactional() {
+		err = errTransactions
+	}
+	return info, err
+}
+
+// refuse answers a partition with an error.
+func (p *produceCall) refuse(place *kmsg.ProduceResponseTopicPartition, err error) {
+	place.ErrorCode, place.ErrorMessage = code(err), message(err)
+	place.BaseOffset, place.LogAppendTime, place.LogStartOffset = -1, -1, -1
+	var re *record.Error
+	if errors.As(err, &re) && re.Record >= 0 {
+		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+		e.RelativeOffset, e.ErrorMessage = int32(re.Record), place.ErrorMessage
+		place.ErrorRecords = append(place.ErrorRecords, e)
+	}
+	if p.failed == nil {
+		p.failed = err
+	}
+}
+
+// done answers. The broker calls it once everything is durable.
+func (p *produceCall) done(*broker.AppendRequest) {
+	for i := range p.append.Items {
+		it, place := &p.append.Items[i], p.places[i]
+		if it.Err != nil {
+			p.refuse(place, it.Err)
+			continue
+		}
+		place.BaseOffset, place.LogStartOffset = it.Base, it.Start
+	}
+	if p.reply != nil {
+		p.c.replies.complete(p.reply)
+		return
+	}
+	p.frame.release()
+	if p.failed != nil {
+		p.c.fail(fmt.Errorf("a produce with acks=0 failed: %w", p.failed))
+	}
+	p.c.replies.silentDone(p.weight)
+}
