@@ -31,6 +31,9 @@ func (r *recovery) judgeTail() error {
 	if h.file.held && h.off == pageBytes {
 		return damaged(h.file.journalFile, h.off, reason)
 	}
+	if r.followed {
+		return damaged(h.file.journalFile, h.off, reason+", but something was written after it")
+	}
 	r.s.e.opt.Logf("%s: torn tail cut at offset %d: %s", h.file.name, h.off, reason)
 	r.dropHeld()
 	// The header of the slot that was cut stands after the new last one.

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"fmt"
 	"hash/crc32"
 
@@ -110,22 +111,35 @@ func (f *journalFile) ownSlot(p []byte) (slotHeader, bool) {
 	return h, ok && h.salt == f.salt && h.epoch == f.epoch
 }
 
-// laterSlot looks at each page from off on for a slot of this file with a
-// number above above. It returns the first one's number and place, or 0.
-func (f *journalFile) laterSlot(off int64, above engine.SlotNo) (engine.SlotNo, int64, error) {
+// remains is what stands behind the place where a log seems to end.
+type remains struct {
+	written bool          // something that is not zero
+	slot    engine.SlotNo // number of a slot; 0 if there is none
+	off     int64         // where that slot is
+}
+
+// remains looks for anything from off on, and at each page for a slot of this
+// file with a number above above.
+func (f *journalFile) remains(off int64, above engine.SlotNo) (remains, error) {
+	var r remains
 	buf := make([]byte, searchChunk)
-	for ; off+slotHeaderBytes <= f.size; off += searchChunk {
+	for ; off < f.size; off += searchChunk {
 		p := buf[:min(searchChunk, f.size-off)]
 		if err := readFull(f.handle, p, off); err != nil {
-			return 0, 0, fmt.Errorf("%s: %w", f.name, err)
+			return r, fmt.Errorf("%s: %w", f.name, err)
 		}
+		if bytes.Equal(p, zeros[:len(p)]) {
+			continue
+		}
+		r.written = true
 		for at := 0; at+slotHeaderBytes <= len(p); at += pageBytes {
 			if h, ok := f.ownSlot(p[at:]); ok && h.no > above {
-				return h.no, off + int64(at), nil
+				r.slot, r.off = h.no, off+int64(at)
+				return r, nil
 			}
 		}
 	}
-	return 0, 0, nil
+	return r, nil
 }
 
 func allZero(p []byte) bool {

@@ -20,9 +20,12 @@ type recovery struct {
 	pos    chainEnd // behind the last slot that was read
 	held   held     // that slot, not yet delivered: it may have to move
 	before chainEnd // before it
-	// proven says that held was synced once, because the write of a slot
-	// after it had begun.
+	// proven says that held was synced once, because the header of a slot
+	// after it can be read.
 	proven bool
+	// followed says that something stands behind held, so that it was synced
+	// once unless the disk has changed what nobody wrote.
+	followed bool
 }
 
 // held is the last slot that was read.
@@ -140,6 +143,7 @@ func (r *recovery) enter(f, prev *planned) error {
 // stop is where reading a file came to an end, and why.
 type stop struct {
 	off     int64
+	end     int64 // where the slot at off ends, if its header can be read; else off
 	verdict verdict
 	reason  string
 }
@@ -165,7 +169,11 @@ func (r *recovery) readFile(i int) (bool, error) {
 			return false, err
 		}
 		if v != whole {
-			return r.leave(i, stop{off, v, reason})
+			at := stop{off, off, v, reason}
+			if v == badHead {
+				at.end += s.size()
+			}
+			return r.leave(i, at)
 		}
 		if err := r.accept(f, s); err != nil {
 			return false, err
@@ -238,31 +246,48 @@ func (r *recovery) end(i int, at stop) error {
 	if at.verdict == foreign || f.held && at.off == pageBytes {
 		return damaged(f.journalFile, at.off, at.reason)
 	}
-	for _, g := range r.live[i:] {
-		from, above := int64(pageBytes), engine.SlotNo(0)
-		if g == f {
-			from, above = at.off+pageBytes, r.pos.slot
-		}
-		no, off, err := r.search(g, from, above)
-		if err != nil {
-			return err
-		}
-		if no != 0 {
-			return damaged(f.journalFile, at.off, fmt.Sprintf(
-				"%s, but slot %d follows at offset %d of %s", at.reason, no, off, g.name))
-		}
+	written, err := r.beyond(i, at)
+	if err != nil {
+		return err
 	}
-	r.proven = at.verdict == badHead
-	if at.verdict == badHead || at.verdict == unreadable {
+	if at.verdict == badHead {
+		if written {
+			return damaged(f.journalFile, at.off, at.reason+", but something was written after it")
+		}
+		r.proven = true
+	} else {
+		r.followed = written
+	}
+	if r.proven || r.followed {
 		r.s.e.opt.Logf("%s: torn tail cut at offset %d: %s", f.name, at.off, at.reason)
 	}
 	return nil
 }
 
-func (r *recovery) search(g *planned, off int64, above engine.SlotNo) (engine.SlotNo, int64, error) {
-	if _, err := r.s.files.acquire(g.file); err != nil {
-		return 0, 0, err
+// beyond looks at everything behind the place where the log seems to end in
+// file i. A slot there is damage. It reports whether anything else is there:
+// files are filled with zeros and a slot is not written before the one before
+// it is synced, so that shows how far the writing had come.
+func (r *recovery) beyond(i int, at stop) (written bool, err error) {
+	f := r.live[i]
+	for _, g := range r.live[i:] {
+		from, above := int64(pageBytes), engine.SlotNo(0)
+		if g == f {
+			from, above = at.end, r.pos.slot
+		}
+		if _, err := r.s.files.acquire(g.file); err != nil {
+			return false, err
+		}
+		left, err := g.remains(from, above)
+		r.s.files.release(g.journalFile)
+		if err != nil {
+			return false, err
+		}
+		if left.slot != 0 {
+			return false, damaged(f.journalFile, at.off, fmt.Sprintf(
+				"%s, but slot %d follows at offset %d of %s", at.reason, left.slot, left.off, g.name))
+		}
+		written = written || left.written
 	}
-	defer r.s.files.release(g.journalFile)
-	return g.laterSlot(off, above)
+	return written, nil
 }

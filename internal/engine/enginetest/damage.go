@@ -105,6 +105,34 @@ func testTornRewrittenTail(t *testing.T, p Place) {
 	}
 }
 
+// testDamageBeforeTornTail: a slot whose data is bad is damage if there is
+// anything after it, even if that is torn itself.
+func testDamageBeforeTornTail(t *testing.T, p Place) {
+	s := start(t, p, nil, 0)
+	for n := range 3 {
+		s.append(fill(n+1, 300, 3000))
+	}
+	want := s.want
+	s.kill()
+	img := takeImage(t, p)
+	name, at := img.holding(t, want[1].data)
+	_, torn := img.holding(t, want[2].head)
+	for kind, tear := range map[string]func(sector []byte){
+		"zeros": func(sector []byte) { clear(sector) },
+		"noise": func(sector []byte) { sector[70] ^= 1; sector[3] ^= 1 },
+	} {
+		content := slices.Clone(img[name])
+		content[at+1000] ^= 1
+		first := torn / sectorBytes * sectorBytes
+		tear(content[first : first+sectorBytes])
+		img.with(name, content).restore(t, p)
+		_, err := tryStart(t, p, want, 0)
+		if err := isDamage(err); err != nil {
+			t.Errorf("%s in the last slot, a bit changed in the one before: %v", kind, err)
+		}
+	}
+}
+
 // testFlippedBits inverts a bit in each sector that holds something. Either
 // that is noticed, or nothing is lost; only the last slot, which nobody can
 // know to have been whole, may be cut.

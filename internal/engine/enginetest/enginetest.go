@@ -78,6 +78,7 @@ func Run(t *testing.T, place func(*testing.T) Place) {
 
 		{"TornTail", testTornTail},
 		{"TornRewrittenTail", testTornRewrittenTail},
+		{"DamageBeforeTornTail", testDamageBeforeTornTail},
 		{"FlippedBits", testFlippedBits},
 		{"MissingFile", testMissingFile},
 		{"CutFile", testCutFile},
