@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -131,6 +132,15 @@ func TestStreamsRefused(t *testing.T) {
 	badGzip[len(badGzip)-6] ^= 1
 	sn := s2.EncodeSnappy(nil, plain)
 	lz := lz4Frame(t, plain, lz4.BlockChecksumOption(true), lz4.ChecksumOption(true))
+	// linked is a frame that says its blocks are linked, rightly checksummed.
+	linked := bytes.Clone(lz)
+	linked[4] &^= 0x20
+	for n := 0; n < 256; n++ {
+		linked[6] = byte(n)
+		if _, err := io.ReadAll(lz4.NewReader(bytes.NewReader(linked))); err == nil {
+			break
+		}
+	}
 	lzWith := func(at int, mask byte) []byte {
 		b := bytes.Clone(lz)
 		b[at] ^= mask
@@ -163,7 +173,7 @@ func TestStreamsRefused(t *testing.T) {
 		{"xerial: block cut", record.Snappy, xerial(1, sn)[:30]},
 		{"xerial: negative length", record.Snappy, append(xerial(1, sn), 0xff, 0xff, 0xff, 0xff)},
 		{"xerial: bad block", record.Snappy, xerial(1, sn, []byte{3, 0x00})},
-		{"lz4: linked blocks", record.LZ4, lzWith(4, 0x20)},
+		{"lz4: linked blocks", record.LZ4, linked},
 		{"lz4: version", record.LZ4, lzWith(4, 0x80)},
 		{"lz4: reserved bit", record.LZ4, lzWith(4, 0x02)},
 		{"lz4: dictionary", record.LZ4, lzWith(4, 0x01)},
@@ -244,6 +254,16 @@ func TestBombs(t *testing.T) {
 		used := allocated(func() {
 			_, err := record.Validate(b, record.ValidateOptions{ZstdAllowed: true})
 			wantKind(t, err, record.TooLarge, "")
+		})
+		if used > 4<<20 {
+			t.Errorf("%d bytes allocated", used)
+		}
+	})
+	t.Run("snappy announces the limit in 7 bytes", func(t *testing.T) {
+		b := rawBatch(t, record.Snappy, 1, append(binary.AppendUvarint(nil, 63<<20), 2<<2, 'x', 'y', 'z'))
+		used := allocated(func() {
+			_, err := record.Validate(b, record.ValidateOptions{})
+			wantKind(t, err, record.InvalidRecord, "snappy")
 		})
 		if used > 4<<20 {
 			t.Errorf("%d bytes allocated", used)

@@ -5,8 +5,8 @@ import "encoding/binary"
 // isLZ4Frame reports whether src is exactly one LZ4 frame of independent
 // blocks, by its structure: what every Kafka client can read. The library
 // behind unlz4 would also take several frames, skippable and legacy ones and
-// linked blocks, at which Java consumers stop or fail. Checksums are left to
-// it.
+// linked blocks, at which Java consumers stop or fail. The rest of the
+// descriptor and the checksums are left to it.
 //
 //	4  magic 0x184D2204, little endian from here on
 //	1  FLG: version 01 · independent · block checksum · content size · content checksum · 0 · dictionary
@@ -19,21 +19,17 @@ import "encoding/binary"
 func isLZ4Frame(src []byte) bool {
 	const (
 		magic           = 0x184D2204
-		version         = 0xc0
-		version1        = 0x40
 		independent     = 0x20
 		blockChecksum   = 0x10
 		contentSize     = 0x08
 		contentChecksum = 0x04
-		reserved        = 0x02
-		dictionary      = 0x01
 		stored          = 1 << 31
 	)
 	if len(src) < 7 || binary.LittleEndian.Uint32(src) != magic {
 		return false
 	}
 	flags := src[4]
-	if flags&version != version1 || flags&independent == 0 || flags&(reserved|dictionary) != 0 {
+	if flags&independent == 0 {
 		return false
 	}
 	pos := 7

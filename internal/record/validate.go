@@ -19,7 +19,7 @@ type ValidateOptions struct {
 	// ZstdAllowed is set for Produce version 7 and later.
 	ZstdAllowed bool
 
-	// NowMillis is the time, in milliseconds since 1970.
+	// NowMillis is the time, in milliseconds since 1970; never negative.
 	NowMillis int64
 	// LogAppendTime makes NowMillis the timestamp of all records, as
 	// StampLogAppendTime does, with one checksum less. Bounds are then not
@@ -156,23 +156,12 @@ func newWalker(h *Header, opt *ValidateOptions) walker {
 		return w
 	}
 	if before := opt.BeforeMaxMillis; before >= 0 && before != math.MaxInt64 {
-		w.earliest = saturatingAdd(opt.NowMillis, -before)
+		w.earliest = opt.NowMillis - before
 	}
-	if after := opt.AfterMaxMillis; after >= 0 && after != math.MaxInt64 {
-		w.latest = saturatingAdd(opt.NowMillis, after)
+	if after := opt.AfterMaxMillis; after >= 0 && after < math.MaxInt64-opt.NowMillis {
+		w.latest = opt.NowMillis + after
 	}
 	return w
-}
-
-func saturatingAdd(a, b int64) int64 {
-	sum := a + b
-	switch {
-	case b < 0 && sum > a:
-		return math.MinInt64
-	case b > 0 && sum < a:
-		return math.MaxInt64
-	}
-	return sum
 }
 
 // walkBody walks the records in body, decompressing them first if need be.
