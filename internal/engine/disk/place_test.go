@@ -41,10 +41,10 @@ func (f *folder) Open() (engine.Engine, error) {
 
 // Kill cuts the engine off the file system and takes its lock.
 func (f *folder) Kill() {
-	free := f.fs.free
-	f.fs.die()
+	dead := f.fs
+	dead.die()
 	f.fs = newProcess()
-	f.fs.free = free
+	f.fs.free = dead.free // nobody changes it any more
 }
 
 func (f *folder) SetFree(bytes int64) {
@@ -111,7 +111,7 @@ func newProcess() *process { return &process{FS: disk.OS(), free: -1} }
 func (p *process) die() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.dead = true
+	p.dead = true // no operation is under way, and none will be
 	for _, l := range p.locks {
 		l.Close() // the lock may have been given up already
 	}
@@ -129,12 +129,18 @@ func (p *process) do(op func() error) error {
 
 func (p *process) Create(name string) (f disk.File, err error) {
 	err = p.do(func() error { f, err = p.FS.Create(name); return err })
-	return &processFile{f, p}, err
+	if err != nil {
+		return nil, err
+	}
+	return &processFile{f, p}, nil
 }
 
 func (p *process) Open(name string) (f disk.File, err error) {
 	err = p.do(func() error { f, err = p.FS.Open(name); return err })
-	return &processFile{f, p}, err
+	if err != nil {
+		return nil, err
+	}
+	return &processFile{f, p}, nil
 }
 
 func (p *process) Rename(from, to string) error {
