@@ -93,8 +93,12 @@ func (b *Broker) CreateTopic(ctx context.Context, spec TopicSpec) (*Topic, error
 		home.log(typeCreated, created, nil, created)
 		return struct{}{}, nil
 	})
-	if err != nil {
+	if isKind(err, TopicExists) {
+		// Only a refusal is certain. After any other error the topic may
+		// exist, and its partitions must; the next start clears up.
 		b.dropPartitions(context.WithoutCancel(ctx), created.ID)
+	}
+	if err != nil {
 		return nil, err
 	}
 	t, ok := b.TopicByID(TopicID(created.ID))
@@ -151,8 +155,7 @@ func (b *Broker) openPartitions(ctx context.Context, id topic.ID, first int, sha
 			return struct{}{}, nil
 		})
 		if err != nil {
-			b.dropPartitions(context.WithoutCancel(ctx), id)
-			return err
+			return err // what was opened is dropped at the next start
 		}
 	}
 	return nil

@@ -46,11 +46,20 @@ func (s *shard) decideInline() {
 }
 
 // State is the encoded state of shard i, and the slot whose entries are the
-// last in it once everything decided is flushed. For comparing replay with
-// live.
+// last in it once everything decided is flushed; slot 0 after the log has
+// failed. For comparing replay with live.
 func (b *Broker) State(i int) (engine.SlotNo, []byte) {
 	s := b.shards[i]
+	if s.j.Err() != nil {
+		return 0, nil
+	}
 	return s.j.Next(), s.d.Snapshot(nil)
+}
+
+// Recovered is what State was when recovery had ended, before anything new.
+func (b *Broker) Recovered(i int) (engine.SlotNo, []byte) {
+	s := b.shards[i]
+	return s.recoveredSlot, s.recoveredState
 }
 
 // Abandon lets go of a broker whose engine has crashed, without writing.

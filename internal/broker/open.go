@@ -28,6 +28,9 @@ type Config struct {
 	Now    func() time.Time // the clock of all decisions
 	Rand   io.Reader        // topic ids and the cluster id
 	Logger *slog.Logger
+	// ClusterID is what ClusterID returns; "" stands for the one that was
+	// made at the first start.
+	ClusterID string
 	// Settings are the broker-wide settings that the operator gave, by
 	// Kafka's names; what is changed later is stored in the log and wins.
 	Settings map[string]string
@@ -117,6 +120,9 @@ func (s *shard) recover(ctx context.Context) error {
 	}
 	s.j, s.cps, s.d = j, cps, m.(*durable)
 	s.maintain.init(s)
+	if cfg.Inline {
+		s.recoveredSlot, s.recoveredState = j.Last(), s.d.Snapshot(nil)
+	}
 	return s.loadIndex(ctx)
 }
 
@@ -172,10 +178,13 @@ func (s *shard) dataFiles() []engine.FileInfo {
 	return infos
 }
 
+// loadFile registers one file. An .idx that is missing or damaged is written
+// again by maintenance; until then its extents are in RAM.
 func (s *shard) loadFile(ctx context.Context, f engine.FileInfo) error {
+	add := func(exts []datafile.Extent) error { return s.index.Add(f.ID, s.live(exts)) }
 	if f.Open {
 		s.openFile = f.ID
-		return s.scanExtents(ctx, f, func(exts []datafile.Extent) error { return s.index.Add(f.ID, exts) })
+		return s.scanExtents(ctx, f, add)
 	}
 	err := s.index.Load(f.ID)
 	var damaged *engine.ErrDamaged
@@ -185,8 +194,27 @@ func (s *shard) loadFile(ctx context.Context, f engine.FileInfo) error {
 	case !errors.Is(err, engine.ErrNotFound):
 		return err
 	}
-	return s.index.Rebuild(ctx, f.ID, func(add func([]datafile.Extent) error) error {
-		return s.scanExtents(ctx, f, add)
+	if datafile.IsRewritten(f.ID) {
+		return s.index.Rebuild(ctx, f.ID, nil)
+	}
+	if damaged != nil {
+		if _, err := s.index.Sweep(ctx, func(id engine.FileID) bool { return id != f.ID }); err != nil {
+			return err
+		}
+	}
+	if err := s.scanExtents(ctx, f, add); err != nil {
+		return err
+	}
+	s.seal(f.ID)
+	return nil
+}
+
+// live leaves out the extents that are dead. A file of which nothing is live
+// may be out of order: a rewrite passes over it.
+func (s *shard) live(exts []datafile.Extent) []datafile.Extent {
+	return slices.DeleteFunc(exts, func(e datafile.Extent) bool {
+		l := s.d.logs.Get(e.Log)
+		return l == nil || e.End() <= l.Start
 	})
 }
 
@@ -310,7 +338,10 @@ func (b *Broker) found(ctx context.Context) error {
 		}
 		return home.d.catalog.Cluster, nil
 	})
-	b.clusterID = base64.RawURLEncoding.EncodeToString(id[:])
+	b.clusterID = b.cfg.ClusterID
+	if b.clusterID == "" {
+		b.clusterID = base64.RawURLEncoding.EncodeToString(id[:])
+	}
 	return err
 }
 

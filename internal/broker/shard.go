@@ -27,6 +27,7 @@ type shard struct {
 
 	// Owned by the sequencer.
 	d       *durable
+	now     int64 // ms; never goes back
 	groups  *group.Machine
 	replies map[group.Token]func(group.Body, error) // of commands that are not answered yet
 	scratch []byte
@@ -37,6 +38,10 @@ type shard struct {
 	openFile engine.FileID
 
 	maintain maintenance
+
+	// With Config.Inline only: see Broker.Recovered.
+	recoveredSlot  engine.SlotNo
+	recoveredState []byte
 	stopped  sync.WaitGroup
 }
 
@@ -48,7 +53,7 @@ type entry interface{ Append(dst []byte) []byte }
 // not change any more.
 func (s *shard) log(typ uint16, x entry, d *journal.Data, note any) {
 	s.scratch = x.Append(s.scratch[:0])
-	e := journal.Entry{Type: typ, Version: entryVersion, Time: s.d.now, Epoch: s.eng.Epoch(), Body: s.scratch}
+	e := journal.Entry{Type: typ, Version: entryVersion, Time: s.now, Epoch: s.eng.Epoch(), Body: s.scratch}
 	if err := s.d.Apply(e); err != nil {
 		panic(fmt.Sprintf("a decided entry does not apply: %v", err))
 	}
@@ -57,8 +62,8 @@ func (s *shard) log(typ uint16, x entry, d *journal.Data, note any) {
 
 // tick moves the shard's time on; it never goes back.
 func (s *shard) tick() int64 {
-	s.d.now = max(s.d.now, s.b.cfg.Now().UnixMilli())
-	return s.d.now
+	s.now = max(s.now, s.d.now, s.b.cfg.Now().UnixMilli())
+	return s.now
 }
 
 // sequence is the sequencer: the one goroutine that decides. shutdown stops

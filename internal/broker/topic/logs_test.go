@@ -1,0 +1,223 @@
+package topic
+
+import (
+	"bytes"
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/waxwing-mq/waxwing/internal/enc"
+)
+
+// open returns a shard with one log, id 1.
+func open(t interface{ Fatal(...any) }) (*Logs, *Log) {
+	s := NewLogs()
+	e, ok := s.DecideOpen(ID{1}, []int32{0})
+	if !ok {
+		t.Fatal("nothing to open")
+	}
+	s.ApplyOpened(&e)
+	return s, s.Get(1)
+}
+
+// produce decides and, if accepted, applies a batch.
+func produce(t interface{ Fatal(...any) }, s *Logs, b Batch) (Appended, Outcome) {
+	l := s.Get(1)
+	e, out := l.DecideAppend(1, b)
+	if out == Accepted {
+		if err := s.ApplyAppended(&e, 1, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return e, out
+}
+
+func TestProducerWindow(t *testing.T) {
+	type step struct {
+		b    Batch
+		want Outcome
+		base int64
+	}
+	seq := func(epoch int16, first int32, count int64) Batch { return Batch{count, 7, epoch, first} }
+	for name, steps := range map[string][]step{
+		"next and repeat": {
+			{seq(0, 0, 3), Accepted, 0}, {seq(0, 3, 2), Accepted, 3},
+			{seq(0, 0, 3), Duplicate, 0}, {seq(0, 3, 2), Duplicate, 3},
+		},
+		"gap": {{seq(0, 0, 1), Accepted, 0}, {seq(0, 2, 1), SequenceOutOfOrder, 0}},
+		"any of the last five is a repeat, the sixth is not": {
+			{seq(0, 0, 1), Accepted, 0}, {seq(0, 1, 1), Accepted, 1}, {seq(0, 2, 1), Accepted, 2},
+			{seq(0, 3, 1), Accepted, 3}, {seq(0, 4, 1), Accepted, 4}, {seq(0, 5, 1), Accepted, 5},
+			{seq(0, 0, 1), SequenceOutOfOrder, 0},
+			{seq(0, 1, 1), Duplicate, 1}, {seq(0, 3, 1), Duplicate, 3}, {seq(0, 5, 1), Duplicate, 5},
+		},
+		"same first, other length": {{seq(0, 0, 3), Accepted, 0}, {seq(0, 0, 2), SequenceOutOfOrder, 0}},
+		"wrap": {
+			{seq(0, math.MaxInt32-1, 2), Accepted, 0}, {seq(0, 0, 1), Accepted, 2},
+		},
+		"wrap within a batch": {
+			{seq(0, math.MaxInt32, 3), Accepted, 0}, {seq(0, 2, 1), Accepted, 3}, {seq(0, math.MaxInt32, 3), Duplicate, 0},
+		},
+		"new epoch starts at zero": {
+			{seq(0, 0, 1), Accepted, 0}, {seq(1, 1, 1), SequenceOutOfOrder, 0}, {seq(1, 0, 1), Accepted, 1},
+			{seq(0, 1, 1), StaleEpoch, 0}, {seq(1, 1, 1), Accepted, 2},
+		},
+		"unknown producer may start anywhere": {{seq(3, 99, 1), Accepted, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := open(t)
+			for i, st := range steps {
+				e, out := produce(t, s, st.b)
+				if out != st.want || (out == Accepted || out == Duplicate) && e.Base != st.base {
+					t.Fatalf("step %d: %v at %d, want %v at %d", i, out, e.Base, st.want, st.base)
+				}
+			}
+		})
+	}
+}
+
+// TestReplayEqualsLive feeds random batches, retries and trims to one state
+// and their encoded entries to another.
+func TestReplayEqualsLive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		live, _ := open(t)
+		replay, _ := open(t)
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.IntRange(0, 9).Draw(t, "op") {
+			case 0:
+				l := live.Get(1)
+				e := Started{1, rapid.Int64Range(l.Start, l.Next).Draw(t, "start")}
+				var got Started
+				decode(t, e.Append(nil), &got)
+				live.ApplyStarted(&e)
+				replay.ApplyStarted(&got)
+			case 1:
+				e := ProducersExpired{rapid.Int64Range(900, 1100).Draw(t, "before")}
+				live.ApplyProducersExpired(&e)
+				replay.ApplyProducersExpired(&e)
+			default:
+				b := Batch{
+					Count:         rapid.Int64Range(1, 4).Draw(t, "count"),
+					ProducerID:    rapid.Int64Range(-1, 2).Draw(t, "pid"),
+					ProducerEpoch: int16(rapid.IntRange(0, 2).Draw(t, "epoch")),
+					FirstSequence: int32(rapid.IntRange(0, 12).Draw(t, "seq")),
+				}
+				e, out := live.Get(1).DecideAppend(1, b)
+				if out != Accepted {
+					continue
+				}
+				var got Appended
+				decode(t, e.Append(nil), &got)
+				epoch := uint32(rapid.IntRange(1, 3).Draw(t, "leader epoch"))
+				now := rapid.Int64Range(800, 1200).Draw(t, "now")
+				if err := live.ApplyAppended(&e, epoch, now); err != nil {
+					t.Fatal(err)
+				}
+				if err := replay.ApplyAppended(&got, epoch, now); err != nil {
+					t.Fatal(err)
+				}
+			}
+			snap := live.Snapshot(nil)
+			if !bytes.Equal(snap, replay.Snapshot(nil)) {
+				t.Fatal("replay differs from live")
+			}
+			restored := NewLogs()
+			r := enc.NewReader(snap)
+			if err := restored.Restore(&r); err != nil || r.Done() != nil {
+				t.Fatal(err, r.Done())
+			}
+			if !bytes.Equal(snap, restored.Snapshot(nil)) {
+				t.Fatal("a restored snapshot differs")
+			}
+		}
+	})
+}
+
+func decode(t *rapid.T, b []byte, x interface{ Decode([]byte) error }) {
+	if err := x.Decode(b); err != nil {
+		t.Fatal(err)
+	}
+	for i := range b {
+		if x.Decode(b[:i]) == nil {
+			t.Fatalf("%T decodes from %d of %d bytes", x, i, len(b))
+		}
+	}
+	if err := x.Decode(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAppendThatDoesNotFitIsNoticed(t *testing.T) {
+	s, _ := open(t)
+	if s.ApplyAppended(&Appended{Log: 1, Base: 5, Count: 1, ProducerID: -1}, 1, 1) == nil {
+		t.Error("a gap was applied")
+	}
+	if s.ApplyAppended(&Appended{Log: 2, Base: 0, Count: 1, ProducerID: -1}, 1, 1) == nil {
+		t.Error("an unknown log was appended to")
+	}
+}
+
+func TestCatalogRoundTrip(t *testing.T) {
+	c := NewCatalog()
+	c.ApplyFounded(&Founded{Cluster: [16]byte{9}})
+	var created Created
+	if err := created.Decode((&Created{ID: ID{1}, Name: "a", Settings: map[string]string{"k": "v", "a": "b"}, Shards: []uint32{0, 1, 2}}).Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	c.ApplyCreated(&created)
+	c.ApplyCreated(&Created{ID: ID{2}, Name: "b"})
+	c.ApplyGrown(&Grown{ID: ID{1}, Shards: []uint32{2}})
+	c.ApplyConfigured(&Configured{ID: ID{2}, Settings: map[string]string{"x": "y"}})
+	c.ApplyConfigured(&Configured{Settings: map[string]string{"broker": "wide"}})
+	c.ApplyDeleted(&Deleted{ID: ID{3}})
+	c.ApplyProducerGiven(&ProducerGiven{ProducerID: 41})
+	snap := c.Snapshot(nil)
+	got := NewCatalog()
+	r := enc.NewReader(snap)
+	if err := got.Restore(&r); err != nil || r.Done() != nil {
+		t.Fatal(err, r.Done())
+	}
+	if !bytes.Equal(snap, got.Snapshot(nil)) {
+		t.Fatal("a restored catalogue differs")
+	}
+	a := got.ByName("a")
+	if a == nil || len(a.Shards) != 4 || a.Settings["k"] != "v" || got.ByID(ID{2}).Settings["x"] != "y" ||
+		got.NextProducer != 42 || got.Settings["broker"] != "wide" {
+		t.Fatalf("%+v", got)
+	}
+	c.ApplyDeleted(&Deleted{ID: ID{1}})
+	if c.ByName("a") != nil || c.ByID(ID{1}) != nil {
+		t.Fatal("a deleted topic is still there")
+	}
+}
+
+func FuzzRestore(f *testing.F) {
+	s, _ := open(f)
+	produce(f, s, Batch{3, 7, 0, 0})
+	f.Add(s.Snapshot(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := enc.NewReader(b)
+		logs := NewLogs()
+		if logs.Restore(&r) != nil {
+			return
+		}
+		logs.Snapshot(nil)
+	})
+}
+
+func BenchmarkDecideAppend(b *testing.B) {
+	s, l := open(b)
+	b.ReportAllocs()
+	seq := int32(0)
+	for b.Loop() {
+		e, out := l.DecideAppend(1, Batch{10, 7, 0, seq})
+		if out != Accepted {
+			b.Fatal(out)
+		}
+		if err := s.ApplyAppended(&e, 1, 1000); err != nil {
+			b.Fatal(err)
+		}
+		seq = int32((uint32(seq) + 10) & 0x7fffffff)
+	}
+}

@@ -1,0 +1,110 @@
+// Package node is the composition root: it builds, starts and stops the parts
+// of a Waxwing process. Nothing else wires.
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+)
+
+// Config is what a Node is built from. Start from DefaultConfig.
+type Config struct {
+	DataDir string // folder of the disk engine
+	Engine  string // "disk" or "mem"
+
+	KafkaAddr string // host:port to listen on for Kafka clients; "" turns it off
+	HTTPAddr  string // host:port for health and metrics; "" turns it off
+	// Advertise is what clients are told to connect to, host or host:port;
+	// "" tells them KafkaAddr.
+	Advertise string
+
+	Shards            int
+	NodeID            int32
+	ClusterID         string // what clients are told; "": the one made at the first start
+	DefaultPartitions int // num.partitions
+	AutoCreateTopics  bool
+	FileBytes         int64 // size of a journal file
+	// InitialRebalanceDelay is how long the first rebalance of an empty
+	// consumer group waits for more members.
+	InitialRebalanceDelay time.Duration
+	RetentionCheck        time.Duration // 0: Kafka's default
+	// BrokerConfig are other settings, by Kafka's names. They win over the
+	// fields above.
+	BrokerConfig map[string]string
+
+	Logger  *slog.Logger
+	Version string
+}
+
+// DefaultConfig is what `waxwing serve` runs with when nothing is said.
+func DefaultConfig() Config {
+	return Config{
+		DataDir:           "./waxwing-data",
+		Engine:            "disk",
+		KafkaAddr:         "127.0.0.1:9092",
+		HTTPAddr:          "127.0.0.1:8080",
+		Shards:            1,
+		NodeID:            1,
+		DefaultPartitions: 1,
+		AutoCreateTopics:  true,
+		FileBytes:         128 << 20,
+		Logger:            slog.New(slog.DiscardHandler),
+		Version:           "dev",
+	}
+}
+
+// settings are the broker settings of the configuration, by Kafka's names.
+func (c *Config) settings() map[string]string {
+	m := map[string]string{
+		"num.partitions":                   strconv.Itoa(c.DefaultPartitions),
+		"auto.create.topics.enable":        strconv.FormatBool(c.AutoCreateTopics),
+		"group.initial.rebalance.delay.ms": strconv.FormatInt(c.InitialRebalanceDelay.Milliseconds(), 10),
+	}
+	if c.RetentionCheck > 0 {
+		m["log.retention.check.interval.ms"] = strconv.FormatInt(c.RetentionCheck.Milliseconds(), 10)
+	}
+	for k, v := range c.BrokerConfig {
+		m[k] = v
+	}
+	return m
+}
+
+// advertised is the host and port that clients are told, given the address
+// that the listener is bound to.
+func (c *Config) advertised(bound net.Addr) (host string, port int32, err error) {
+	h, p, err := net.SplitHostPort(bound.String())
+	if err != nil {
+		return "", 0, err
+	}
+	if c.Advertise != "" {
+		ah, ap, err := net.SplitHostPort(c.Advertise)
+		switch {
+		case err == nil:
+			h, p = ah, ap
+		case net.ParseIP(c.Advertise) != nil || !hasPort(c.Advertise):
+			h = c.Advertise
+		default:
+			return "", 0, fmt.Errorf("advertise %q: %w", c.Advertise, err)
+		}
+	}
+	if ip := net.ParseIP(h); h == "" || ip != nil && ip.IsUnspecified() {
+		h = "localhost" // an address that nobody can connect to
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("advertise %q: port %q is not a number from 1 to 65535", c.Advertise, p)
+	}
+	return h, int32(n), nil
+}
+
+func hasPort(s string) bool {
+	for _, c := range s {
+		if c == ':' {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,199 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/engine"
+	"github.com/waxwing-mq/waxwing/internal/engine/disk"
+	"github.com/waxwing-mq/waxwing/internal/engine/mem"
+	"github.com/waxwing-mq/waxwing/internal/kafka"
+	"github.com/waxwing-mq/waxwing/internal/listen"
+)
+
+// Node is a running Waxwing process.
+type Node struct {
+	cfg    Config
+	engine engine.Engine
+	broker *broker.Broker
+	kafka  *kafka.Server
+
+	kafkaLn net.Listener
+	httpLn  net.Listener
+	web     *http.Server
+	ready   atomic.Bool
+	metrics kafkaMetrics
+
+	stopServing context.CancelFunc
+	serving     sync.WaitGroup
+	done        chan struct{}
+	once        sync.Once
+	err         error
+}
+
+// Start opens the data, recovers it, and serves. On an error nothing is left
+// running. Ports are bound before recovery, so that a taken port is told at
+// once; connections are accepted after it.
+func Start(ctx context.Context, cfg Config) (*Node, error) {
+	n := &Node{cfg: cfg, done: make(chan struct{})}
+	steps := []func(context.Context) error{n.bind, n.openEngine, n.openBroker, n.serveKafka}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			n.release()
+			return nil, err
+		}
+	}
+	n.ready.Store(true)
+	go n.watch()
+	return n, nil
+}
+
+// bind takes the ports. HTTP answers from here on, so that /readyz can say
+// that recovery is under way.
+func (n *Node) bind(ctx context.Context) (err error) {
+	var lc net.ListenConfig
+	if n.cfg.KafkaAddr != "" {
+		if n.kafkaLn, err = lc.Listen(ctx, "tcp", n.cfg.KafkaAddr); err != nil {
+			return fmt.Errorf("kafka listener: %w", err)
+		}
+	}
+	if n.cfg.HTTPAddr != "" {
+		if n.httpLn, err = lc.Listen(ctx, "tcp", n.cfg.HTTPAddr); err != nil {
+			return fmt.Errorf("http listener: %w", err)
+		}
+		n.serveHTTP()
+	}
+	return nil
+}
+
+func (n *Node) openEngine(context.Context) (err error) {
+	switch n.cfg.Engine {
+	case "disk":
+		n.engine, err = disk.Open(disk.Options{
+			Dir: n.cfg.DataDir, FileBytes: n.cfg.FileBytes,
+			Logf: func(format string, args ...any) { n.cfg.Logger.Warn(fmt.Sprintf(format, args...)) },
+		})
+	case "mem":
+		n.engine, err = mem.New(mem.Options{FileBytes: n.cfg.FileBytes}).Engine()
+	default:
+		return fmt.Errorf("engine %q is not one of disk, mem", n.cfg.Engine)
+	}
+	return err
+}
+
+func (n *Node) openBroker(ctx context.Context) (err error) {
+	n.broker, err = broker.Open(ctx, broker.Config{
+		Engine: n.engine, Shards: n.cfg.Shards, ClusterID: n.cfg.ClusterID,
+		Logger: n.cfg.Logger, Settings: n.cfg.settings(),
+	})
+	return err
+}
+
+func (n *Node) serveKafka(context.Context) error {
+	if n.kafkaLn == nil {
+		return nil
+	}
+	host, port, err := n.cfg.advertised(n.kafkaLn.Addr())
+	if err != nil {
+		return err
+	}
+	n.kafka = kafka.New(kafka.Config{
+		Broker: n.broker, NodeID: n.cfg.NodeID, Logger: n.cfg.Logger,
+		Advertised: func() (string, int32) { return host, port },
+		LogDir:     n.cfg.DataDir, Disk: n.diskSpace,
+		Metrics: n.metrics.hooks(),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	n.stopServing = cancel
+	n.serving.Add(1)
+	go func() {
+		defer n.serving.Done()
+		err := listen.Serve(ctx, n.kafkaLn, listen.Limits{ConnectionsMax: n.broker.Settings().ConnectionsMax, Logger: n.cfg.Logger}, n.kafka.ServeConn)
+		if err != nil && ctx.Err() == nil {
+			n.fail(fmt.Errorf("kafka listener: %w", err))
+		}
+	}()
+	return nil
+}
+
+// watch turns a failure of the log into the node's end.
+func (n *Node) watch() {
+	select {
+	case <-n.broker.Failed():
+		n.fail(n.broker.Err())
+	case <-n.done:
+	}
+}
+
+func (n *Node) fail(err error) {
+	n.once.Do(func() {
+		n.err = err
+		close(n.done)
+	})
+}
+
+// KafkaAddr is the bound address for Kafka clients, "" when off.
+func (n *Node) KafkaAddr() string { return addr(n.kafkaLn) }
+
+// HTTPAddr is the bound address for health and metrics, "" when off.
+func (n *Node) HTTPAddr() string { return addr(n.httpLn) }
+
+func addr(ln net.Listener) string {
+	if ln == nil {
+		return ""
+	}
+	return ln.Addr().String()
+}
+
+// Done is closed when the node has stopped by itself (a failed sync, say):
+// the process should exit. Err says why.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err is why Done was closed.
+func (n *Node) Err() error {
+	select {
+	case <-n.done:
+		return n.err
+	default:
+		return nil
+	}
+}
+
+// Shutdown stops accepting, lets requests under way finish until ctx ends,
+// makes everything durable, and lets go of the data.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.ready.Store(false)
+	if n.kafka != nil {
+		n.kafka.Drain(ctx)
+	}
+	return n.release()
+}
+
+// release closes what is open, in the reverse order of Start.
+func (n *Node) release() error {
+	var errs []error
+	if n.stopServing != nil {
+		n.stopServing()
+	}
+	if n.kafkaLn != nil {
+		n.kafkaLn.Close()
+	}
+	n.serving.Wait()
+	if n.broker != nil {
+		errs = append(errs, n.broker.Close())
+	}
+	if n.engine != nil {
+		errs = append(errs, n.engine.Close())
+	}
+	if n.web != nil {
+		n.web.Close()
+	}
+	n.fail(nil)
+	return errors.Join(errs...)
+}
