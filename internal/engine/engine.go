@@ -97,9 +97,10 @@ type Shard interface {
 	// Append writes the next slot: head, then the concatenation of data.
 	// The ticket completes once the slot is durable or has failed. After
 	// a failure the shard accepts nothing more: every later Append fails
-	// with the same error, and the process is expected to exit. The one
-	// exception is ErrFull, which writes nothing, and leaves the shard
-	// usable. head and data may be reused as soon as the ticket completes.
+	// with the same error, and the process is expected to exit. The
+	// exceptions are ErrFull and ErrTooLarge, which write nothing and leave
+	// the shard usable. head and data may be reused as soon as the ticket
+	// completes.
 	//
 	// reserve says that the slot may use the reserve that is kept for
 	// acknowledgements, deletions and retention when the disk is full.
@@ -114,12 +115,14 @@ type Shard interface {
 	// made. The files that hold these slots must not have been trimmed.
 	Scan(ctx context.Context, after, upTo SlotNo, fn func(Slot) error) error
 
-	// Files lists the journal files, oldest first, the open one last.
+	// Files lists the journal files, oldest first, the open one last. A file
+	// is listed once it holds a durable slot; the open one also if the shard
+	// has none at all.
 	Files() []FileInfo
 
-	// ReadAt fills p from the journal file at off. It fails with
-	// ErrNotFound when the file has been trimmed. A read that began before
-	// the trim completes.
+	// ReadAt fills p from the journal file at off, as io.ReaderAt does. It
+	// fails with ErrNotFound when the file has been trimmed. A read that
+	// began before the trim completes.
 	ReadAt(file FileID, p []byte, off int64) (int, error)
 
 	// Trim deletes journal files for good and gives their space back. The
@@ -134,9 +137,14 @@ type Shard interface {
 type FileInfo struct {
 	ID    FileID
 	First SlotNo // number of its first slot; 0 if it has none yet
-	Last  SlotNo // number of its last durable slot; 0 if it has none yet
+	Last  SlotNo // number of its last durable slot; 0 if it has none yet; see below
 	Bytes int64  // bytes in use
 	Open  bool   // slots are still being appended
+
+	// A file whose slots are all at or below the after of Recover is not read
+	// by it. If the file that followed has been trimmed, Last is then the
+	// number before the first slot of the next file that is still there: no
+	// slot of the file is above it.
 }
 
 // Ticket is the outcome of an Append.
