@@ -32,8 +32,9 @@ import (
 const (
 	frameMin = 8 // key, version, correlation id
 	// firstBytes is how much memory a length is worth before any bytes
-	// have come. From then on memory grows by growBy of what has arrived.
-	firstBytes = 128 << 10
+	// have come. From then on memory grows by growBy of what has arrived,
+	// or to the size of the largest frame that this client has sent before.
+	firstBytes = 16 << 10
 	growBy     = 4
 	// otherFrameMax bounds requests of all APIs but Produce: 100,000
 	// partitions fit easily.
@@ -41,7 +42,7 @@ const (
 	// memoryWait is how long a frame waits for memory that others hold, and
 	// stallMax how long the next part of a frame may take to arrive.
 	memoryWait = 30 * time.Second
-	stallMax   = 60 * time.Second
+	stallMax   = 30 * time.Second
 )
 
 var errIdle = errors.New("silent for connections.max.idle.ms")
@@ -160,11 +161,12 @@ func (r *frameReader) read(ctx context.Context, size int) (frame, error) {
 	f := frame{mem: r.mem}
 	have := 0
 	for have < size {
-		want := min(size, max(firstBytes, r.seen, growBy*have))
+		want := min(size, firstBytes)
 		if have > 0 {
 			if err := checkFrameSize(f.b, size); err != nil {
 				return f, err
 			}
+			want = min(size, max(r.seen, growBy*have))
 		}
 		b, err := r.mem.get(ctx, want)
 		if err != nil {
