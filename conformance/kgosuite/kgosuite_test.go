@@ -1,0 +1,152 @@
+// Package kgosuite runs the test suite of franz-go's kgo package, unchanged,
+// against the broker.
+package kgosuite
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/conformance/harness"
+)
+
+const suite = "github.com/twmb/franz-go/pkg/kgo"
+
+// leftOut are the tests that are not run, with the reason.
+var leftOut = map[string]string{
+	"TestTxnEtl": "transactions are not served yet",
+}
+
+// maySkip are the tests, and the subtests below them, that skip themselves
+// when they find something missing, with what that is. No other may skip.
+var maySkip = map[string]string{
+	"TestSCRAMAuth":                            "SCRAM is not served yet",
+	"TestSCRAMAuthBadCredentials":              "SCRAM is not served yet",
+	"TestShareGroup":                           "share groups are not served yet",
+	"TestShareGroupETL":                        "share groups are not served yet",
+	"TestShareGroupAckOnClose":                 "share groups are not served yet",
+	"TestShareGroupOffsetsAdmin":               "share groups are not served yet",
+	"TestConsumeRegexShareSkipsInternal":       "share groups are not served yet",
+	"Test848RegexBrokerResolves":               "the new group protocol (KIP-848) is not served yet",
+	"TestGroupSimple/848":                      "the new group protocol (KIP-848) is not served yet",
+	"TestGroupETL/range/848":                   "the new group protocol (KIP-848) is not served yet",
+	"TestGroupETL/sticky/848":                  "the new group protocol (KIP-848) is not served yet",
+	"TestIssueProduceBrokerTooOldFailsRecords": "needs a broker that does not name Produce 0; librdkafka needs it named",
+}
+
+// atLeast is how many top-level tests and subtests must have passed, so that
+// a suite that ran nothing does not count as passed.
+const atLeast = 400
+
+func TestKgoSuite(t *testing.T) {
+	b := harness.StartBroker(t)
+	results := run(t, b)
+	passed := 0
+	for name, action := range results {
+		switch {
+		case action == "pass":
+			passed++
+			if reason := maySkip[name]; reason != "" && b.Owned() {
+				t.Errorf("%s is listed (%s) but passes: take it from the list", name, reason)
+			}
+		case action == "skip" && maySkip[trunk(name)] != "":
+		case strings.Contains(name, "/") && action == "fail":
+			// Its parent fails too, and is reported with what it printed.
+		default:
+			t.Errorf("%s: %s", name, action)
+		}
+	}
+	t.Logf("%d passed, of %d", passed, len(results))
+	if passed < atLeast {
+		t.Errorf("only %d tests passed, want at least %d", passed, atLeast)
+	}
+}
+
+// trunk is the longest prefix of a test's name that maySkip lists.
+func trunk(name string) string {
+	for maySkip[name] == "" {
+		i := strings.LastIndexByte(name, '/')
+		if i < 0 {
+			return name
+		}
+		name = name[:i]
+	}
+	return name
+}
+
+// run returns how each test ended: pass, skip or fail. A test that did not
+// end counts as failed.
+func run(t *testing.T, b *harness.Broker) map[string]string {
+	args := []string{"test", "-json", "-count=1", "-timeout=8m"}
+	if b.Owned() {
+		args = append(args, "-skip", leftOutPattern())
+	}
+	cmd := exec.Command("go", append(args, suite)...)
+	cmd.Env = append(os.Environ(),
+		"KGO_SEEDS="+b.Bootstrap, "KGO_TEST_RF=1", fmt.Sprintf("KGO_TEST_RECORDS=%d", harness.Pick(3000, 50000)))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = 5 * time.Second
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	harness.Must(t, err)
+	harness.Must(t, cmd.Start())
+	timer := time.AfterFunc(9*time.Minute, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	defer timer.Stop()
+	results := follow(t, out)
+	var exit *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Error(err)
+	}
+	return results
+}
+
+func leftOutPattern() string {
+	var names []string
+	for name := range leftOut {
+		names = append(names, regexp.QuoteMeta(name))
+	}
+	return "^(" + strings.Join(names, "|") + ")$"
+}
+
+// follow reads the events of `go test -json` and prints what failed tests printed.
+func follow(t *testing.T, events io.Reader) map[string]string {
+	results, printed := map[string]string{}, map[string]*strings.Builder{}
+	lines := bufio.NewScanner(events)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e struct{ Action, Test, Output string }
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			t.Logf("%s", lines.Text()) // what the compiler says
+			continue
+		}
+		switch e.Action {
+		case "run":
+			results[e.Test], printed[e.Test] = "fail", &strings.Builder{}
+		case "output":
+			if p := printed[e.Test]; p != nil && p.Len() < 4<<10 {
+				p.WriteString(e.Output)
+			}
+		case "pass", "skip", "fail":
+			if e.Test == "" {
+				continue
+			}
+			if results[e.Test] = e.Action; e.Action == "fail" {
+				t.Logf("%s", printed[e.Test])
+			}
+			delete(printed, e.Test)
+		}
+	}
+	for name, p := range printed {
+		t.Logf("%s did not end:\n%s", name, p)
+	}
+	return results
+}
