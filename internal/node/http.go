@@ -32,9 +32,7 @@ func (n *Node) serveHTTP() {
 	n.metrics.register(reg)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	n.web = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	n.serving.Add(1)
-	go func() {
-		defer n.serving.Done()
+	go func() { // ends with web.Close
 		if err := n.web.Serve(n.httpLn); err != http.ErrServerClosed {
 			n.cfg.Logger.Error("http listener", "error", err)
 		}

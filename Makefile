@@ -1,0 +1,90 @@
+# Waxwing's tasks. `make help` lists them.
+
+SEEDS  ?= 2000
+ROUNDS ?= 50
+GB     ?= 10
+FUZZ   ?= 5s
+
+export GOFLAGS := -buildvcs=false
+PKGS := ./...
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/waxwing
+	go build -o bin/waxwing ./cmd/waxwing
+
+.PHONY: run
+run: build ## build and start the broker on ./waxwing-data
+	./bin/waxwing serve
+
+.PHONY: tools
+tools: ## install what the tests need (Node and Python packages, kcat, Maven's jars)
+	./scripts/install-tools.sh
+
+.PHONY: check
+check: ## format, vet, staticcheck, import rule
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet $(PKGS)
+	go vet -tags mutants $(PKGS)
+	go tool staticcheck $(PKGS)
+	cd conformance && go vet ./... && go tool -modfile=../go.mod staticcheck ./...
+	go test -count=1 -run 'TestArrowsPointDown|TestPurePackagesArePure' .
+
+.PHONY: unit
+unit: ## every Go test of the product, with the race detector
+	go test -race -timeout 15m $(PKGS)
+
+.PHONY: bench-compile
+bench-compile: ## run each benchmark once, so that they keep compiling
+	go test -run '^$$' -bench . -benchtime 1x $(PKGS) >/dev/null
+
+.PHONY: fuzz
+fuzz: ## fuzz each target for FUZZ (5s)
+	./scripts/fuzz.sh $(FUZZ)
+
+.PHONY: sim
+sim: ## simulate SEEDS (2000) seeds of crashes, torn writes and failing syncs
+	go test -count=1 -timeout 120m -v -run TestSeeds ./internal/sim -seeds $(SEEDS)
+
+.PHONY: mutants
+mutants: ## remove one safeguard at a time; each must be noticed
+	./scripts/mutants.sh 150
+
+.PHONY: kill
+kill: ## kill -9 the real binary under load, ROUNDS (50) times
+	go run ./bench/kill -rounds $(ROUNDS)
+
+.PHONY: conformance
+conformance: tools ## real clients of other languages against the real binary (sample)
+	cd conformance && go test -count=1 -timeout 20m ./...
+
+.PHONY: test
+test: tools check unit bench-compile ## everything that fits into CI: installs, checks, tests, samples of the long runs
+	./scripts/fuzz.sh 2s
+	./scripts/mutants.sh 60
+	cd conformance && go test -count=1 -timeout 15m ./...
+
+.PHONY: test-full
+test-full: tools check unit bench-compile sim mutants kill ## everything, in full
+	./scripts/fuzz.sh 30s
+	cd conformance && WAXWING_FULL=1 go test -count=1 -timeout 60m ./...
+	$(MAKE) bench-restart bench-backlog bench-kafka
+
+.PHONY: bench
+bench: ## the hot paths, with allocations
+	go test -run '^$$' -bench . -benchmem ./internal/record ./internal/datafile ./internal/journal ./internal/kafka ./internal/broker/... ./internal/engine/disk
+
+.PHONY: bench-restart
+bench-restart: ## time to ready after kill -9 with GB (10) stored
+	go run ./bench/restart -gb $(GB)
+
+.PHONY: bench-backlog
+bench-backlog: ## memory with 10 M messages in 10,000 partitions
+	go run ./bench/backlog
+
+.PHONY: bench-kafka
+bench-kafka: build tools ## Waxwing and Apache Kafka in turn, same client, with ratios
+	./bench/compare-kafka.sh
