@@ -24,6 +24,8 @@ const (
 	// can decompress to.
 	zstdBlockMax = 128 << 10
 	zstdBlockMin = 4
+	// zstdSlack is room in which any one block can be decoded.
+	zstdSlack = zstdBlockMax + 64
 )
 
 // decoder decompresses the records of a batch into a buffer that it owns.
@@ -122,31 +124,41 @@ func (d *decoder) unlz4(src []byte, limit int) ([]byte, error) {
 }
 
 // unzstd tries with the buffer at hand and doubles it while it is too small:
-// the decoder would otherwise allocate whatever the frame announces.
+// the decoder would otherwise allocate whatever the frame announces. When it
+// runs out of room inside a block its error does not say so; but with room
+// for one more block than it has delivered, the error is of the stream.
 func (d *decoder) unzstd(src []byte, limit int) ([]byte, error) {
+	if err := d.makeZstd(); err != nil {
+		return nil, err
+	}
+	limit = min(limit, (len(src)/zstdBlockMin+1)*zstdBlockMax)
+	roomMax := limit + zstdSlack
+	for {
+		d.grow(0, roomMax)
+		room := min(cap(d.buf), roomMax)
+		plain, err := d.zstd.DecodeAll(src, d.buf[:0:room])
+		switch {
+		case err == nil && len(plain) <= limit:
+			return plain, nil
+		case err == nil:
+			return nil, errLimit
+		case room-len(plain) >= zstdSlack && !errors.Is(err, zstd.ErrDecoderSizeExceeded):
+			return nil, err
+		case room == roomMax:
+			return nil, errLimit
+		}
+		d.grow(room, roomMax)
+	}
+}
+
+func (d *decoder) makeZstd() (err error) {
 	if d.zstd == nil {
-		z, err := zstd.NewReader(nil,
+		d.zstd, err = zstd.NewReader(nil,
 			zstd.WithDecoderConcurrency(1),
 			zstd.WithDecoderMaxWindow(zstdWindowMax),
 			zstd.WithDecodeAllCapLimit(true))
-		if err != nil {
-			return nil, err
-		}
-		d.zstd = z
 	}
-	limit = min(limit, (len(src)/zstdBlockMin+1)*zstdBlockMax)
-	for {
-		d.grow(0, limit)
-		room := min(cap(d.buf), limit)
-		plain, err := d.zstd.DecodeAll(src, d.buf[:0:room])
-		if !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-			return plain, err
-		}
-		if room == limit {
-			return nil, errLimit
-		}
-		d.grow(room, limit)
-	}
+	return err
 }
 
 // readAll reads r to its end, into d.buf.
