@@ -137,14 +137,9 @@ type Shard interface {
 type FileInfo struct {
 	ID    FileID
 	First SlotNo // number of its first slot; 0 if it has none yet
-	Last  SlotNo // number of its last durable slot; 0 if it has none yet; see below
+	Last  SlotNo // number of its last durable slot; 0 if it has none yet
 	Bytes int64  // bytes in use
 	Open  bool   // slots are still being appended
-
-	// A file whose slots are all at or below the after of Recover is not read
-	// by it. If the file that followed has been trimmed, Last is then the
-	// number before the first slot of the next file that is still there: no
-	// slot of the file is above it.
 }
 
 // Ticket is the outcome of an Append.

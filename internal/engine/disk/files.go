@@ -22,7 +22,7 @@ type journalFile struct {
 
 	// Under the mutex of the table.
 	first, last engine.SlotNo // 0 if it has no slot
-	lastIsBound bool          // last was not read: no slot of the file is above it
+	marked      bool          // its end mark is durable; under Trim, not the mutex
 	end         int64         // where the next slot would start
 	refs        int           // who reads from the handle now
 	used        uint64        // when it was last asked for

@@ -86,18 +86,21 @@ func startAppender(t *testing.T, dir string) *appender {
 	return a
 }
 
-// kill sends SIGKILL and returns the last number that was acknowledged.
+// kill sends SIGKILL and returns the last number that was acknowledged
+// and not read yet.
 func (a *appender) kill(t *testing.T) engine.SlotNo {
 	t.Helper()
 	if err := a.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	last := "0"
 	for a.out.Scan() {
+		last = a.out.Text()
 	}
 	_ = a.cmd.Wait() // says that it was killed
 	var no engine.SlotNo
-	if _, err := fmt.Sscan(a.out.Text(), &no); err != nil {
-		return 0
+	if _, err := fmt.Sscan(last, &no); err != nil {
+		t.Fatal(err)
 	}
 	return no
 }

@@ -10,7 +10,8 @@ import (
 // planned is a file that belongs to the log.
 type planned struct {
 	*journalFile
-	limit int64         // where a later epoch says that this one ends here; 0 if none does
+	limit int64         // where in it a later epoch says that the older ones end; 0 if none does
+	final engine.SlotNo // the slot that ends there; 0 if none does
 	lead  engine.SlotNo // number of its first slot; 0 if none can be read
 	pred  uint32        // header checksum of the slot before that
 }
@@ -32,7 +33,7 @@ func (r *recovery) plan() error {
 		}
 		p := &planned{journalFile: f}
 		if end != nil && f.file == end.file {
-			p.limit = end.off
+			p.limit, p.final = end.off, end.slot
 		}
 		if err := r.lead(p); err != nil {
 			return err
@@ -85,7 +86,7 @@ func (r *recovery) checkEpochs() error {
 }
 
 // skip takes the files off whose slots are all at or below after. What is
-// known of them comes from their neighbours.
+// known of them comes from their neighbours, if those are there.
 func (r *recovery) skip() error {
 	start := 0
 	for i, f := range r.live {
@@ -98,10 +99,17 @@ func (r *recovery) skip() error {
 		if f.lead == 0 || next.lead <= f.lead {
 			return damaged(f.journalFile, pageBytes, "its first slot cannot be read or is out of order")
 		}
-		f.first, f.last, f.end = f.lead, next.lead-1, f.size
-		f.lastIsBound = next.prev.file != f.file
+		f.first, f.last, f.end = f.lead, f.final, f.size
 		if f.limit > 0 {
 			f.end = f.limit
+		}
+		if f.final == 0 && next.prev.file == f.file {
+			f.last = next.lead - 1
+		}
+		if f.last == 0 {
+			if err := r.findEnd(f); err != nil {
+				return err
+			}
 		}
 	}
 	r.live = r.live[start:]

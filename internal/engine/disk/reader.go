@@ -76,8 +76,9 @@ func (r *slotReader) at(off int64, prev link) (found, verdict, string, error) {
 		return found{}, 0, "", err
 	}
 	h, ok := r.f.ownSlot(p)
+	_, marked := r.f.ownMark(p, off)
 	switch {
-	case !ok && allZero(p):
+	case !ok && (marked || allZero(p)):
 		return found{}, absent, "there is no slot", nil
 	case !ok:
 		return found{}, unreadable, "this is no slot header of the file", nil

@@ -11,7 +11,6 @@ import (
 type extent struct {
 	file        *journalFile
 	first, last engine.SlotNo
-	lastIsBound bool
 	end         int64
 }
 
@@ -64,7 +63,7 @@ func (t *fileTable) between(after, upTo engine.SlotNo) ([]extent, engine.SlotNo)
 	for _, f := range t.list {
 		durable = max(durable, f.last)
 		if f.first != 0 && f.last > after && f.first <= upTo {
-			extents = append(extents, extent{f, f.first, f.last, f.lastIsBound, f.end})
+			extents = append(extents, extent{f, f.first, f.last, f.end})
 		}
 	}
 	return extents, durable
@@ -88,9 +87,6 @@ func (c *scan) file(x extent) error {
 		s, v, reason, err := r.at(off, prev)
 		if err != nil {
 			return err
-		}
-		if v != whole && x.lastIsBound && v == absent {
-			return nil // the file ended before its bound
 		}
 		if v != whole {
 			return damaged(x.file, off, reason)

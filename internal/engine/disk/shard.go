@@ -32,6 +32,8 @@ type shard struct {
 	buf       []byte // page-aligned
 	last      link   // the last durable slot
 
+	trimming sync.Mutex // held by Trim
+
 	mu        sync.Mutex
 	recovered bool
 	released  bool
@@ -204,6 +206,8 @@ func (s *shard) Trim(ids ...engine.FileID) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
+	s.trimming.Lock()
+	defer s.trimming.Unlock()
 	var files []*journalFile
 	s.files.mu.Lock()
 	for _, id := range ids {
@@ -217,6 +221,9 @@ func (s *shard) Trim(ids ...engine.FileID) error {
 		}
 	}
 	s.files.mu.Unlock()
+	if err := s.markEnds(files); err != nil {
+		return fmt.Errorf("shard %d: trim: %w", s.id, err)
+	}
 	if err := s.files.remove(s.dir, files); err != nil {
 		return fmt.Errorf("shard %d: trim: %w", s.id, err)
 	}

@@ -64,6 +64,7 @@ func Run(t *testing.T, place func(*testing.T) Place) {
 		{"ScanWhileAppending", testScanWhileAppending},
 		{"Trim", testTrim},
 		{"TrimWithHoles", testTrimWithHoles},
+		{"TrimWithHolesFull", testTrimWithHolesFull},
 		{"TrimWhileReading", testTrimWhileReading},
 		{"Full", testFull},
 		{"FullReopen", testFullReopen},

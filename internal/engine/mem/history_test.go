@@ -95,7 +95,23 @@ func (h *history) verify(found []engine.Slot, heads [][]byte) error {
 			return fmt.Errorf("slot %d: recovered with other data", s.No)
 		}
 	}
+	if err := h.verifyFiles(); err != nil {
+		return err
+	}
 	return h.verifyBlobs()
+}
+
+// verifyFiles scans each file by what it says that it holds.
+func (h *history) verifyFiles() error {
+	for _, f := range h.shard.Files() {
+		if f.First == 0 {
+			continue
+		}
+		if err := h.scan(f.First-1, f.Last); err != nil {
+			return fmt.Errorf("file %+v: %w", f, err)
+		}
+	}
+	return nil
 }
 
 func (h *history) verifyBlobs() error {
