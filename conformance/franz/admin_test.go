@@ -62,14 +62,12 @@ func (s *suite) configs(t *testing.T) {
 	changes := []kadm.AlterConfig{
 		{Op: kadm.SetConfig, Name: "max.message.bytes", Value: kadm.StringPtr("5000")},
 		{Op: kadm.DeleteConfig, Name: "retention.ms"},
-		{Op: kadm.AppendConfig, Name: "cleanup.policy", Value: kadm.StringPtr("compact")},
+		{Op: kadm.AppendConfig, Name: "cleanup.policy", Value: kadm.StringPtr("delete")},
 	}
 	altered, err := s.admin.AlterTopicConfigs(c, changes, topic)
 	harness.Must(t, errors.Join(err, altered[0].Err))
 	harness.Until(t, "the new values", func() bool {
-		policy := value("cleanup.policy")
-		return value("max.message.bytes") == "5000" && value("retention.ms") == "604800000" &&
-			(policy == "delete,compact" || policy == "compact,delete")
+		return value("max.message.bytes") == "5000" && value("retention.ms") == "604800000" && value("cleanup.policy") == "delete"
 	})
 	altered, err = s.admin.AlterTopicConfigs(c, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: kadm.StringPtr("soon")}}, topic)
 	harness.Must(t, err)

@@ -93,11 +93,10 @@ def configs():
     until("the new value", lambda: config_of(ResourceType.TOPIC, name)["max.message.bytes"].value == "5000")
     equal(config_of(ResourceType.TOPIC, name)["retention.ms"].value, "604800000")
 
-    append = ConfigResource(
-        ResourceType.TOPIC, name, incremental_configs=[entry("cleanup.policy", "compact", AlterConfigOpType.APPEND)]
-    )
-    c.done(admin.incremental_alter_configs([append]))
-    until("both policies", lambda: set(config_of(ResourceType.TOPIC, name)["cleanup.policy"].value.split(",")) == {"delete", "compact"})
+    lists = [entry("cleanup.policy", "delete", AlterConfigOpType.APPEND), entry("retention.bytes", "9", AlterConfigOpType.SET)]
+    c.done(admin.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, name, incremental_configs=lists)]))
+    until("the new value", lambda: config_of(ResourceType.TOPIC, name)["retention.bytes"].value == "9")
+    equal(config_of(ResourceType.TOPIC, name)["cleanup.policy"].value, "delete")  # a value is in a list once
 
     c.done(admin.alter_configs([ConfigResource(ResourceType.TOPIC, name, set_config={"retention.bytes": "99"})]))
     until("all replaced", lambda: config_of(ResourceType.TOPIC, name)["max.message.bytes"].is_default)
