@@ -57,7 +57,6 @@ type queue struct {
 type outgoing struct {
 	values   []string
 	sequence int32
-	bytes    []byte
 	pending  bool // submitted and not answered
 	epoch    int  // of the broker that it was submitted to
 }
