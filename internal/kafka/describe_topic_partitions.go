@@ -85,6 +85,7 @@ func (s *Server) undescribed(name string) kmsg.DescribeTopicPartitionsResponseTo
 func (s *Server) describeTopic(of *broker.Topic, from, to int) kmsg.DescribeTopicPartitionsResponseTopic {
 	t := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	t.Topic, t.TopicID, t.AuthorizedOperations = &of.Name, of.ID, topicOperations
+	t.IsInternal = internal(of.Name)
 	for i := from; i < to; i++ {
 		p := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
 		p.Partition, p.LeaderID, p.LeaderEpoch = int32(i), s.cfg.NodeID, of.Partitions[i].Bounds().Epoch

@@ -9,13 +9,16 @@ import (
 //
 // Behaviour: this node coordinates every group. Asked for the coordinator of a
 // transaction it answers as InitProducerId does; of a share group,
-// INVALID_REQUEST.
+// INVALID_REQUEST. As in Kafka, the first search creates __consumer_offsets.
 //
 // Version notes: 1 brings the type of coordinator, 4 several keys at once, 6
 // share groups.
 
-func (s *Server) findCoordinator(_ *request, req *kmsg.FindCoordinatorRequest) kmsg.Response {
+func (s *Server) findCoordinator(rq *request, req *kmsg.FindCoordinatorRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+	if req.CoordinatorType == groupCoordinator {
+		s.ensureOffsetsTopic(rq.ctx)
+	}
 	if req.Version < 4 {
 		c := s.coordinator(req.CoordinatorType, req.CoordinatorKey)
 		resp.NodeID, resp.Host, resp.Port = c.NodeID, c.Host, c.Port
@@ -28,16 +31,22 @@ func (s *Server) findCoordinator(_ *request, req *kmsg.FindCoordinatorRequest) k
 	return resp
 }
 
+// The types of coordinators.
+const (
+	groupCoordinator       = 0
+	transactionCoordinator = 1
+)
+
 func (s *Server) coordinator(kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
 	c := kmsg.NewFindCoordinatorResponseCoordinator()
 	c.Key, c.NodeID, c.Port = key, -1, -1
 	var err error
 	switch kind {
-	case 0: // group
+	case groupCoordinator:
 		c.NodeID = s.cfg.NodeID
 		c.Host, c.Port = s.cfg.Advertised()
 		return c
-	case 1: // transaction
+	case transactionCoordinator:
 		err = errTransactions
 	default:
 		err = refuse(kerr.InvalidRequest, "only consumer groups have a coordinator")

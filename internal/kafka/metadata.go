@@ -93,7 +93,7 @@ func (b *topicMetadata) failed(want *kmsg.MetadataRequestTopic, err error) kmsg.
 
 func (b *topicMetadata) topic(of *broker.Topic) kmsg.MetadataResponseTopic {
 	t := kmsg.NewMetadataResponseTopic()
-	t.Topic, t.TopicID = &of.Name, of.ID
+	t.Topic, t.TopicID, t.IsInternal = &of.Name, of.ID, internal(of.Name)
 	t.AuthorizedOperations = b.operations
 	t.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(of.Partitions))
 	for i, p := range of.Partitions {
@@ -107,7 +107,11 @@ func (b *topicMetadata) topic(of *broker.Topic) kmsg.MetadataResponseTopic {
 
 // autoCreate creates a topic that somebody uses.
 func (s *Server) autoCreate(ctx context.Context, name string) (*broker.Topic, error) {
-	t, err := s.broker.CreateTopic(ctx, broker.TopicSpec{Name: name, Partitions: s.broker.Settings().NumPartitions})
+	spec := broker.TopicSpec{Name: name, Partitions: s.broker.Settings().NumPartitions}
+	if internal(name) {
+		spec.Partitions = 1
+	}
+	t, err := s.broker.CreateTopic(ctx, spec)
 	var be *broker.Error
 	if errors.As(err, &be) && be.Kind == broker.TopicExists {
 		// Somebody else was faster.

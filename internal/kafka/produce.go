@@ -84,6 +84,9 @@ func (p *produceCall) build() {
 		t.Topic, t.TopicID = rt.Topic, rt.TopicID
 		t.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(rt.Partitions))
 		topic, err := p.c.s.topic(p.req.Version >= 13, rt.Topic, rt.TopicID)
+		if err == nil && internal(topic.Name) {
+			err = kerr.InvalidTopicException
+		}
 		if whole != nil {
 			err = whole
 		}

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"context"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
@@ -65,6 +67,26 @@ func operations(asked bool, all int32) int32 {
 		return all
 	}
 	return operationsUnknown
+}
+
+// offsetsTopic is where Kafka keeps committed offsets. They are elsewhere
+// here, but tools and clients look for the topic and for its being internal,
+// so it is there, empty, from the first search for a group's coordinator on.
+const offsetsTopic = "__consumer_offsets"
+
+// internal says whether a topic is the broker's own: clients leave it out of
+// patterns, and nobody produces to it.
+func internal(name string) bool { return name == offsetsTopic }
+
+// ensureOffsetsTopic creates the topic if it is not there. Nothing depends on
+// it, so a failure is only logged.
+func (s *Server) ensureOffsetsTopic(ctx context.Context) {
+	if _, ok := s.broker.Topic(offsetsTopic); ok {
+		return
+	}
+	if _, err := s.autoCreate(ctx, offsetsTopic); err != nil {
+		s.cfg.Logger.Debug("cannot create the topic "+offsetsTopic, "error", err)
+	}
 }
 
 // replicas is where every partition is: on this node.
