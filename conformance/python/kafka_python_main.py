@@ -48,12 +48,14 @@ def consumer(*topics, **config):
 
 
 def take(c, count, seconds=25):
+    # The polls are long because kafka-python 3.0.12 can lose an assignment
+    # that arrives while no poll is waiting, on Apache Kafka too.
     got = {}
     end = time.monotonic() + seconds
     while len(got) < count:
         if time.monotonic() > end:
             raise AssertionError(f"{len(got)} of {count} messages within {seconds} s")
-        for records in c.poll(200).values():
+        for records in c.poll(5000).values():
             for r in records:
                 got.setdefault((r.topic, r.partition, r.offset), r)
     return list(got.values())
@@ -216,7 +218,7 @@ class Member:
 
     def _run(self):
         while not self.stopping.is_set():
-            for records in self.consumer.poll(50).values():
+            for records in self.consumer.poll(1000).values():
                 self.seen |= {(r.partition, r.offset) for r in records}
             self.owns = {p.partition for p in self.consumer.assignment()}
         self.consumer.close()
