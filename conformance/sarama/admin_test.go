@@ -40,12 +40,13 @@ func (s *suite) configs(t *testing.T) {
 	admin, retention := s.admin(t), "123456"
 	topic := s.topic(t, 1, map[string]*string{"retention.ms": &retention})
 	value := func(name string) string {
-		entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{name}})
+		resource := &sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{name}}
+		found, err := admin.DescribeConfigs([]*sarama.ConfigResource{resource}, sarama.DescribeConfigsOptions{IncludeSynonyms: true})
 		harness.Must(t, err)
-		if len(entries) != 1 {
-			t.Fatalf("%d entries for %s", len(entries), name)
+		if len(found) != 1 || found[0].ErrorCode != sarama.ErrNoError || len(found[0].Configs) != 1 {
+			t.Fatalf("%s is described as %+v", name, found)
 		}
-		return entries[0].Value
+		return found[0].Configs[0].Value
 	}
 	if got := value("retention.ms"); got != "123456" {
 		t.Errorf("retention.ms is %s", got)
