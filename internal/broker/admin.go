@@ -87,6 +87,9 @@ func (b *Broker) CreateTopic(ctx context.Context, spec TopicSpec) (*Topic, error
 	}
 	home := b.shards[0]
 	_, err := call(ctx, home, func(int64) (struct{}, error) {
+		if err := home.room(toCommit); err != nil {
+			return struct{}{}, err
+		}
 		if home.d.catalog.ByName(spec.Name) != nil {
 			return struct{}{}, errf(TopicExists, "topic %q exists already", spec.Name)
 		}
@@ -146,8 +149,8 @@ func (b *Broker) openPartitions(ctx context.Context, id topic.ID, first int, sha
 			continue
 		}
 		_, err := call(ctx, s, func(int64) (struct{}, error) {
-			if s.eng.Full() {
-				return struct{}{}, errf(StorageFull, "the disk is full")
+			if err := s.room(toCommit); err != nil {
+				return struct{}{}, err
 			}
 			if e, ok := s.d.logs.DecideOpen(id, mine); ok {
 				s.log(typeOpened, &e, nil, &e)
@@ -166,6 +169,9 @@ func (b *Broker) openPartitions(ctx context.Context, id topic.ID, first int, sha
 func (b *Broker) dropPartitions(ctx context.Context, id topic.ID) {
 	for _, s := range b.shards {
 		_, err := call(ctx, s, func(int64) (struct{}, error) {
+			if err := s.room(toFree); err != nil {
+				return struct{}{}, err
+			}
 			if s.d.logs.Has(id) {
 				e := &topic.Dropped{Topic: id}
 				s.log(typeDropped, e, nil, e)
@@ -185,6 +191,9 @@ func (b *Broker) DeleteTopic(ctx context.Context, id TopicID) error {
 		t := home.d.catalog.ByID(topic.ID(id))
 		if t == nil {
 			return "", errf(UnknownTopic, "no such topic")
+		}
+		if err := home.room(toFree); err != nil {
+			return "", err
 		}
 		e := &topic.Deleted{ID: topic.ID(id)}
 		home.log(typeDeleted, e, nil, e)
@@ -218,6 +227,9 @@ func (b *Broker) AddPartitions(ctx context.Context, id TopicID, total int) error
 			}
 		}
 		_, err := call(ctx, s, func(int64) (struct{}, error) {
+			if err := s.room(toCommit); err != nil {
+				return struct{}{}, err
+			}
 			if e, ok := s.d.logs.DecideOpen(topic.ID(id), mine); ok {
 				s.log(typeOpened, &e, nil, &e)
 			}
@@ -233,6 +245,8 @@ func (b *Broker) AddPartitions(ctx context.Context, id TopicID, total int) error
 		switch {
 		case t == nil:
 			return struct{}{}, errf(UnknownTopic, "no such topic")
+		case home.room(toCommit) != nil:
+			return struct{}{}, home.room(toCommit)
 		case len(t.Shards) != have:
 			return struct{}{}, errf(InvalidPartitions, "topic %q was changed meanwhile", t.Name)
 		}
@@ -266,6 +280,9 @@ func (b *Broker) configure(ctx context.Context, id topic.ID, overrides map[strin
 		if id != (topic.ID{}) && home.d.catalog.ByID(id) == nil {
 			return struct{}{}, errf(UnknownTopic, "no such topic")
 		}
+		if err := home.room(toFree); err != nil { // a shorter retention makes room
+			return struct{}{}, err
+		}
 		home.log(typeConfigured, e, nil, e)
 		return struct{}{}, nil
 	})
@@ -295,6 +312,9 @@ func (s *shard) trim(ctx context.Context, p *Partition, offset int64) (int64, er
 		case offset <= l.Start:
 			return l.Start, nil
 		}
+		if err := s.room(toFree); err != nil {
+			return l.Start, err
+		}
 		e := &topic.Started{Log: p.log, Start: offset}
 		s.log(typeStarted, e, nil, e)
 		return offset, nil
@@ -305,8 +325,8 @@ func (s *shard) trim(ctx context.Context, p *Partition, offset int64) (int64, er
 func (b *Broker) NewProducerID(ctx context.Context) (int64, error) {
 	home := b.shards[0]
 	return call(ctx, home, func(int64) (int64, error) {
-		if home.eng.Full() {
-			return -1, errf(StorageFull, "the disk is full")
+		if err := home.room(toCommit); err != nil {
+			return -1, err
 		}
 		id := home.d.catalog.NextProducer
 		home.log(typeProducerGiven, &topic.ProducerGiven{ProducerID: id}, nil, nil)

@@ -94,10 +94,10 @@ func (c *appendCommand) each(fn func(*AppendItem)) {
 }
 
 func (c *appendCommand) decide(s *shard, now int64) {
-	full := s.eng.Full()
+	full := s.room(toStore)
 	c.each(func(it *AppendItem) {
-		if full {
-			it.Err = errf(StorageFull, "the disk is full")
+		if full != nil {
+			it.Err = full
 			return
 		}
 		s.append(it)

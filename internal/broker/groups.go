@@ -96,8 +96,22 @@ type groupCommand struct {
 func (c *groupCommand) refuse(err error) { c.reply(nil, err) }
 
 func (c *groupCommand) decide(s *shard, now int64) {
+	if err := s.room(c.need()); err != nil {
+		c.refuse(err)
+		return
+	}
 	s.replies[c.token] = c.reply
 	s.settle(s.groups.Decide(time.UnixMilli(now), c.cmd, c.token))
+}
+
+// need is what the command may take of a full disk's reserve. Those that store
+// nothing are counted with those that free something: they go on longest.
+func (c *groupCommand) need() need {
+	switch c.cmd.(type) {
+	case group.Join, group.Sync, group.CommitOffsets:
+		return toCommit
+	}
+	return toFree
 }
 
 // forgetCommand drops a waiting reply.

@@ -188,6 +188,9 @@ func (m *maintenance) retainPartition(ctx context.Context, p *Partition, now tim
 	if isKind(err, UnknownTopic) {
 		return nil // deleted meanwhile
 	}
+	if isKind(err, StorageFull) {
+		return nil // nothing can be done before somebody makes room
+	}
 	return err
 }
 
@@ -196,7 +199,7 @@ func (m *maintenance) expireProducers(ctx context.Context, now time.Time) error 
 	s := m.s
 	before := now.Add(-s.b.Settings().ProducerIDExpiration).UnixMilli()
 	_, err := call(ctx, s, func(int64) (struct{}, error) {
-		if s.d.logs.HasProducersBefore(before) {
+		if s.room(toCommit) == nil && s.d.logs.HasProducersBefore(before) {
 			s.log(typeProducersExpired, &topic.ProducersExpired{Before: before}, nil, nil)
 		}
 		return struct{}{}, nil
@@ -209,7 +212,7 @@ func (m *maintenance) expireProducers(ctx context.Context, now time.Time) error 
 func (m *maintenance) rewrite(ctx context.Context) error {
 	s := m.s
 	old := s.index.Candidates(datafile.Policy{})
-	if len(old) == 0 || s.eng.Full() {
+	if len(old) == 0 || s.room(toStore) != nil {
 		return nil
 	}
 	type plan struct {

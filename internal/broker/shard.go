@@ -42,7 +42,7 @@ type shard struct {
 	// With Config.Inline only: see Broker.Recovered.
 	recoveredSlot  engine.SlotNo
 	recoveredState []byte
-	stopped  sync.WaitGroup
+	stopped        sync.WaitGroup
 }
 
 // entry is a fact that knows its own encoding.
@@ -58,6 +58,33 @@ func (s *shard) log(typ uint16, x entry, d *journal.Data, note any) {
 		panic(fmt.Sprintf("a decided entry does not apply: %v", err))
 	}
 	s.j.Add(e, d, note)
+}
+
+// need says how much a command may take of the reserve of a full disk.
+type need uint8
+
+const (
+	toStore  need = iota // records: nothing of it
+	toCommit             // offsets, groups, topics, producer ids: half of it
+	toFree               // deletions and retention: nearly all, since they make room
+)
+
+// room returns an error when the disk is too full for a command.
+func (s *shard) room(n need) error {
+	if !s.eng.Full() {
+		return nil
+	}
+	keep := s.b.cfg.Engine.Traits().ReserveBytes
+	switch n {
+	case toCommit:
+		keep /= 2
+	case toFree:
+		keep /= 16
+	}
+	if n != toStore && s.eng.Room()-s.j.Pending() > keep {
+		return nil
+	}
+	return errf(StorageFull, "the disk is full")
 }
 
 // tick moves the shard's time on; it never goes back.

@@ -58,6 +58,9 @@ type Traits struct {
 	Linger time.Duration
 	// Pipeline is how many slots may be in flight at once.
 	Pipeline int
+	// ReserveBytes is how much of the space is kept for Append with reserve
+	// when the disk is full.
+	ReserveBytes int64
 }
 
 // Engine holds the shards and blobs of one Waxwing node.
@@ -109,6 +112,11 @@ type Shard interface {
 	// Full reports whether an Append without reserve would fail with
 	// ErrFull now. It is cheap and may be asked before each command.
 	Full() bool
+
+	// Room is how many bytes of slots can be appended, with reserve, into
+	// space that is there already. It says how much of the reserve is left
+	// while Full reports true.
+	Room() int64
 
 	// Scan calls fn for each durable slot with a number in (after, upTo],
 	// reading heads only, while appends go on. It is how checkpoints are

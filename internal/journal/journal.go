@@ -7,8 +7,9 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
-	"sort"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -281,7 +282,7 @@ func (j *Journal) publisher() {
 
 // write appends s to the engine.
 func (j *Journal) write(s *slot) {
-	sort.SliceStable(s.data, func(a, b int) bool { return s.data[a].Log < s.data[b].Log })
+	slices.SortStableFunc(s.data, func(a, b Data) int { return cmp.Compare(a.Log, b.Log) })
 	s.exts, s.pieces = s.exts[:0], s.pieces[:0]
 	for _, d := range s.data {
 		s.pieces = append(s.pieces, d.Bytes)
@@ -382,6 +383,16 @@ func (j *Journal) Close() error {
 	j.mu.Unlock()
 	j.done.Wait()
 	return j.Err()
+}
+
+// Pending is about how many bytes were added and not written yet.
+func (j *Journal) Pending() (n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range j.inflight {
+		n += s.bytes
+	}
+	return n + j.open.bytes
 }
 
 // Busy says whether slots are being written now.

@@ -24,7 +24,7 @@ type Config struct {
 	Shards            int
 	NodeID            int32
 	ClusterID         string // what clients are told; "": the one made at the first start
-	DefaultPartitions int // num.partitions
+	DefaultPartitions int    // num.partitions
 	AutoCreateTopics  bool
 	FileBytes         int64 // size of a journal file
 	// InitialRebalanceDelay is how long the first rebalance of an empty

@@ -181,6 +181,18 @@ func (s *shard) Full() bool {
 	return s.keeper.starved() && s.room()-pageBytes < s.e.reserve
 }
 
+// Room counts the rest of the open file, and the spare.
+func (s *shard) Room() int64 {
+	if s.usable() != nil {
+		return 0
+	}
+	room := s.room()
+	if s.keeper.ready() {
+		room += s.e.opt.FileBytes - pageBytes
+	}
+	return room
+}
+
 // room is how many bytes the open file has left.
 func (s *shard) room() int64 {
 	s.files.mu.Lock()

@@ -68,11 +68,8 @@ func Open(opt Options) (*Engine, error) {
 	if err := opt.complete(); err != nil {
 		return nil, err
 	}
-	e := &Engine{
-		opt:     opt,
-		traits:  opt.traits(),
-		reserve: min(maxReserve, opt.FileBytes/4),
-	}
+	e := &Engine{opt: opt, traits: opt.traits()}
+	e.reserve = e.traits.ReserveBytes
 	lock, err := openFolder(opt.FS, opt.Dir)
 	if err != nil {
 		return nil, err
@@ -118,6 +115,7 @@ func (o *Options) traits() engine.Traits {
 		SlotBytesMax:  hard,
 		Linger:        0,
 		Pipeline:      1,
+		ReserveBytes:  min(maxReserve, o.FileBytes/4),
 	}
 }
 
