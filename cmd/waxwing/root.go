@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// The groups under which `waxwing --help` lists the commands.
+const (
+	groupServe = "serve"
+	groupData  = "data"
+	groupTools = "tools"
+)
+
+// newRootCommand builds the whole command tree.
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "waxwing",
+		Short: "A durable message broker that speaks Kafka, in one binary",
+		Long: `Waxwing is a message broker in one binary. It speaks the Kafka protocol, so
+the clients that you already have connect to it unchanged, and a message that it
+has acknowledged is on disk.
+
+"waxwing serve" runs the broker. The other commands are Kafka clients: they work
+against Waxwing and against any other Kafka cluster. They find the broker by
+--bootstrap or the variable WAXWING_BOOTSTRAP.`,
+		Example: `  waxwing serve --data ./waxwing-data
+  waxwing topic create orders --partitions 3
+  echo hello | waxwing produce orders
+  waxwing consume orders --from-beginning --exit-when-idle 1s`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          showHelp,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return applyEnv(cmd.Flags())
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w (see %q)", err, cmd.CommandPath()+" --help")
+	})
+	root.AddGroup(
+		&cobra.Group{ID: groupServe, Title: "Run a broker:"},
+		&cobra.Group{ID: groupData, Title: "Work with a broker:"},
+		&cobra.Group{ID: groupTools, Title: "Measure and find out:"},
+	)
+	root.SetHelpCommandGroupID(groupTools)
+	root.SetCompletionCommandGroupID(groupTools)
+	root.AddCommand(
+		newServeCommand(),
+		newTopicCommand(),
+		newProduceCommand(),
+		newConsumeCommand(),
+		newGroupCommand(),
+		newBenchCommand(),
+		newVersionCommand(),
+	)
+	return root
+}
+
+// showHelp runs a command that only has subcommands. A word that is not one of
+// them is an error, not a reason to print help and exit 0.
+func showHelp(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unknown command %q for %q (see %q)", args[0], cmd.CommandPath(), cmd.CommandPath()+" --help")
+	}
+	return cmd.Help()
+}

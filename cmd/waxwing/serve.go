@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/waxwing-mq/waxwing/internal/node"
+)
+
+// serve holds the flags of `waxwing serve`.
+type serve struct {
+	cfg        node.Config
+	configFile string
+	showConfig bool
+	engine     *enumValue
+	fileBytes  sizeValue
+	broker     pairsValue
+	jsonLog    bool
+	logLevel   *enumValue
+	portFile   string
+	pprof      string
+	drain      time.Duration
+}
+
+func newServeCommand() *cobra.Command {
+	s := serve{
+		cfg: node.DefaultConfig(), engine: newEnum("disk", "mem"), broker: pairsValue{},
+		logLevel: newEnum("info", "debug", "warn", "error"),
+	}
+	s.fileBytes = sizeValue(s.cfg.FileBytes)
+	cmd := &cobra.Command{
+		Use:     "serve",
+		GroupID: groupServe,
+		Short:   "Run the broker",
+		Long: `Runs a broker that keeps everything in one folder and serves Kafka clients. It
+listens on the loopback interface only, until --kafka and --http say otherwise; an
+empty address turns a listener off. Where clients reach the broker under another
+name than it listens on (in a container, behind a router), say so with --advertise.
+
+The HTTP listener has /healthz, /readyz and /metrics (Prometheus).
+
+Every flag may also be a variable (--default-partitions is
+WAXWING_DEFAULT_PARTITIONS) or a line of the YAML file given with --config
+(default-partitions: 3). The flag wins over the variable, the variable over the
+file. Broker settings by Kafka's own names, such as log.retention.hours, go under
+broker-config.
+
+SIGTERM and SIGINT let running requests finish and stop; a second signal ends the
+process at once. Nothing that was acknowledged is lost either way.`,
+		Example: `  waxwing serve
+  waxwing serve --data /var/lib/waxwing --kafka 0.0.0.0:9092 --advertise broker.example.com
+  waxwing serve --engine mem --http ''
+  waxwing serve --config waxwing.yaml --json-log
+  waxwing serve --default-partitions 3 --print-config >waxwing.yaml
+  WAXWING_KAFKA=127.0.0.1:19092 waxwing serve --broker-config log.retention.hours=24`,
+		Args: cobra.NoArgs,
+		RunE: s.run,
+	}
+	s.addFlags(cmd)
+	return cmd
+}
+
+func (s *serve) addFlags(cmd *cobra.Command) {
+	fs, c := cmd.Flags(), &s.cfg
+	fs.SortFlags = false // listed by subject
+	fs.StringVar(&s.configFile, "config", "", "read settings from this YAML file")
+	fs.BoolVar(&s.showConfig, "print-config", false, "print the settings that would hold, as a --config file, and stop")
+	fs.StringVar(&c.DataDir, "data", "./waxwing-data", "folder that holds everything")
+	fs.StringVar(&c.KafkaAddr, "kafka", "127.0.0.1:9092", "listen here for Kafka clients")
+	fs.StringVar(&c.HTTPAddr, "http", "127.0.0.1:8080", "listen here for health and metrics")
+	fs.StringVar(&c.Advertise, "advertise", c.Advertise, "host or host:port that clients are told (default: the listen address)")
+	addEnum(cmd, s.engine, "engine", "", "keep data on disk, or in memory for tests")
+	fs.IntVar(&c.Shards, "shards", c.Shards, "number of logs, fixed when the folder is made")
+	fs.IntVar(&c.DefaultPartitions, "default-partitions", c.DefaultPartitions, "partitions of a topic that asks for none (num.partitions)")
+	fs.BoolVar(&c.AutoCreateTopics, "auto-create-topics", c.AutoCreateTopics, "create a topic when a client first names it")
+	fs.Var(&s.fileBytes, "file-bytes", "size of a journal file")
+	fs.DurationVar(&c.InitialRebalanceDelay, "initial-rebalance-delay", c.InitialRebalanceDelay, "how long a new consumer group waits for more members")
+	fs.DurationVar(&c.RetentionCheck, "retention-check", c.RetentionCheck, "how often retention is applied")
+	fs.Var(s.broker, "broker-config", "a broker setting by Kafka's name; may be repeated")
+	fs.StringVar(&c.ClusterID, "cluster-id", c.ClusterID, "the cluster's id (default: the stored one, made at the first start)")
+	fs.Int32Var(&c.NodeID, "node-id", c.NodeID, "this broker's id among Kafka clients")
+	fs.BoolVar(&s.jsonLog, "json-log", false, "write the log as JSON")
+	addEnum(cmd, s.logLevel, "log-level", "", "least serious messages to log")
+	fs.StringVar(&s.portFile, "port-file", "", "write the addresses listened on to this file, as JSON, when ready")
+	fs.StringVar(&s.pprof, "pprof", "", "serve Go profiles over HTTP here")
+	fs.DurationVar(&s.drain, "shutdown-timeout", 30*time.Second, "longest wait for running requests at the end")
+	bindEnv(fs, "config", "data", "kafka", "http", "advertise", "engine", "shards", "default-partitions",
+		"auto-create-topics", "file-bytes", "initial-rebalance-delay", "retention-check", "broker-config",
+		"cluster-id", "node-id", "json-log", "log-level", "port-file", "pprof", "shutdown-timeout")
+	must(cmd.MarkFlagFilename("config", "yaml", "yml"))
+	must(cmd.MarkFlagDirname("data"))
+	must(cmd.MarkFlagFilename("port-file"))
+}
+
+// settle reads the file, which the flags and the environment precede, and
+// checks the values that the node does not.
+func (s *serve) settle(cmd *cobra.Command) error {
+	if s.configFile != "" {
+		if err := applyFile(cmd.Flags(), s.configFile); err != nil {
+			return err
+		}
+	}
+	if s.cfg.DataDir == "" {
+		return fmt.Errorf("--data must name a folder")
+	}
+	if s.drain <= 0 {
+		return fmt.Errorf("--shutdown-timeout must be more than 0")
+	}
+	s.cfg.Engine = s.engine.value
+	s.cfg.FileBytes = int64(s.fileBytes)
+	s.cfg.BrokerConfig = s.broker
+	s.cfg.Version = readBuildInfo().Version
+	s.cfg.Logger = s.logger(cmd.ErrOrStderr())
+	return nil
+}
+
+// logger writes to w in the form and from the level that the flags ask for.
+func (s *serve) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	must(level.UnmarshalText([]byte(s.logLevel.value)))
+	options := &slog.HandlerOptions{Level: level}
+	if s.jsonLog {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func (s *serve) run(cmd *cobra.Command, _ []string) error {
+	if err := s.settle(cmd); err != nil {
+		return err
+	}
+	if s.showConfig {
+		return printSettings(cmd.OutOrStdout(), cmd.Flags())
+	}
+	profiles, err := startPprof(s.pprof)
+	if err != nil {
+		return err
+	}
+	defer profiles.stop()
+	if err := removePortFile(s.portFile); err != nil {
+		return err
+	}
+	n, err := node.Start(cmd.Context(), s.cfg)
+	if err != nil {
+		if cmd.Context().Err() != nil {
+			return nil // asked to stop before it was up
+		}
+		return err
+	}
+	addrs := listenAddrs{Kafka: n.KafkaAddr(), HTTP: n.HTTPAddr(), Pprof: profiles.addr}
+	if err := s.announce(cmd.OutOrStdout(), addrs); err != nil {
+		return s.stop(n, err)
+	}
+	select {
+	case <-n.Done():
+		return n.Err()
+	case <-cmd.Context().Done():
+		s.cfg.Logger.Info("stopping")
+		return s.stop(n, nil)
+	}
+}
+
+// announce says where to connect, on stdout and in the port file.
+func (s *serve) announce(w io.Writer, addrs listenAddrs) error {
+	where := s.cfg.DataDir
+	if full, err := filepath.Abs(where); err == nil {
+		where = full
+	}
+	if s.cfg.Engine == "mem" {
+		where = "in memory, gone at the end"
+	}
+	fmt.Fprintf(w, "Waxwing %s\n", s.cfg.Version)
+	if addrs.Kafka != "" {
+		fmt.Fprintf(w, "  Kafka  %s\n", addrs.Kafka)
+	}
+	if addrs.HTTP != "" {
+		fmt.Fprintf(w, "  HTTP   http://%s  /healthz /readyz /metrics\n", addrs.HTTP)
+	}
+	if addrs.Pprof != "" {
+		fmt.Fprintf(w, "  pprof  http://%s/debug/pprof/\n", addrs.Pprof)
+	}
+	fmt.Fprintf(w, "  data   %s\n", where)
+	return writePortFile(s.portFile, addrs)
+}
+
+// stop drains and stops the node; cause is why, if it is an error. Requests
+// that outlast the limit make no failure: what they were answered holds.
+func (s *serve) stop(n *node.Node, cause error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
+	defer cancel()
+	err := n.Shutdown(ctx)
+	if cause != nil {
+		return cause
+	}
+	if err == nil {
+		err = removePortFile(s.portFile)
+	}
+	return err
+}
+
+// startPprof serves profiles on addr; an empty addr serves none.
+func startPprof(addr string) (*pprofServer, error) {
+	p := &pprofServer{}
+	if addr == "" {
+		return p, nil
+	}
+	return p, p.listen(addr, &http.Server{Handler: pprofHandler(), ReadHeaderTimeout: 10 * time.Second})
+}
