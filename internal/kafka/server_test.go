@@ -98,6 +98,7 @@ func start(t testing.TB, options ...option) *node {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+		eventually(t, "all memory of requests is given back", s.MemoryIsFree)
 	})
 	t.Cleanup(stop)
 	return &node{Broker: b, server: s, addr: ln.Addr().String(), stop: stop}

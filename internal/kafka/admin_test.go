@@ -1,0 +1,541 @@
+package kafka_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/kafka"
+	"github.com/waxwing-mq/waxwing/internal/record"
+)
+
+func newTopic(name string, partitions int32, replicas int16, configs ...string) kmsg.CreateTopicsRequestTopic {
+	t := kmsg.NewCreateTopicsRequestTopic()
+	t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, replicas
+	for i := 0; i < len(configs); i += 2 {
+		t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: configs[i], Value: &configs[i+1]})
+	}
+	return t
+}
+
+func assigned(replicas ...[]int32) kmsg.CreateTopicsRequestTopic {
+	t := newTopic("assigned", -1, -1)
+	for i, r := range replicas {
+		t.ReplicaAssignment = append(t.ReplicaAssignment, kmsg.CreateTopicsRequestTopicReplicaAssignment{Partition: int32(i), Replicas: r})
+	}
+	return t
+}
+
+func TestCreateTopics(t *testing.T) {
+	n := start(t, setting("num.partitions", "3"))
+	n.topic(t, "there", 1)
+	conn := n.dial(t)
+	gap := assigned([]int32{1}, []int32{1})
+	gap.ReplicaAssignment[1].Partition = 2
+	both := assigned([]int32{1})
+	both.NumPartitions = 1
+	null := newTopic("null", 1, 1, "retention.ms", "")
+	null.Configs[0].Value = nil
+	for _, c := range []struct {
+		name       string
+		topic      kmsg.CreateTopicsRequestTopic
+		want       *kerr.Error
+		partitions int32
+	}{
+		{"plain", newTopic("a", 2, 1), nil, 2},
+		{"defaults", newTopic("b", -1, -1), nil, 3},
+		{"an assignment", assigned([]int32{1}, []int32{1}), nil, 2},
+		{"a name that is taken", newTopic("there", 1, 1), kerr.TopicAlreadyExists, 0},
+		{"no name", newTopic("", 1, 1), kerr.InvalidTopicException, 0},
+		{"a bad name", newTopic("a/b", 1, 1), kerr.InvalidTopicException, 0},
+		{"two dots", newTopic("..", 1, 1), kerr.InvalidTopicException, 0},
+		{"a long name", newTopic(strings.Repeat("x", 250), 1, 1), kerr.InvalidTopicException, 0},
+		{"no partitions", newTopic("c", 0, 1), kerr.InvalidPartitions, 0},
+		{"-2 partitions", newTopic("c", -2, 1), kerr.InvalidPartitions, 0},
+		{"too many partitions", newTopic("c", 1<<30, 1), kerr.InvalidPartitions, 0},
+		{"two replicas", newTopic("c", 1, 2), kerr.InvalidReplicationFactor, 0},
+		{"no replicas", newTopic("c", 1, 0), kerr.InvalidReplicationFactor, 0},
+		{"an unknown setting", newTopic("c", 1, 1, "retention", "1"), kerr.InvalidConfig, 0},
+		{"a bad value", newTopic("c", 1, 1, "retention.ms", "x"), kerr.InvalidConfig, 0},
+		{"compaction", newTopic("c", 1, 1, "cleanup.policy", "compact"), kerr.InvalidConfig, 0},
+		{"null", null, kerr.InvalidConfig, 0},
+		{"another node", assigned([]int32{2}), kerr.InvalidReplicaAssignment, 0},
+		{"two nodes", assigned([]int32{1, 2}), kerr.InvalidReplicaAssignment, 0},
+		{"a gap", gap, kerr.InvalidReplicaAssignment, 0},
+		{"both ways", both, kerr.InvalidRequest, 0},
+	} {
+		for _, validateOnly := range []bool{true, false} {
+			req := &kmsg.CreateTopicsRequest{Topics: []kmsg.CreateTopicsRequestTopic{c.topic}, ValidateOnly: validateOnly}
+			got := conn.ask(req, 7).(*kmsg.CreateTopicsResponse).Topics[0]
+			if c.want != nil {
+				if got.ErrorCode != c.want.Code || got.ErrorMessage == nil || got.NumPartitions != -1 {
+					t.Errorf("%s: %v in %+v, want %v", c.name, kerr.ErrorForCode(got.ErrorCode), got, c.want)
+				}
+				continue
+			}
+			if got.ErrorCode != 0 || got.NumPartitions != c.partitions || got.ReplicationFactor != 1 || len(got.Configs) < 20 {
+				t.Errorf("%s: %+v", c.name, got)
+			}
+			made, ok := n.Topic(c.topic.Topic)
+			if ok == validateOnly || ok && (len(made.Partitions) != int(c.partitions) || made.ID != got.TopicID) {
+				t.Errorf("%s: validate only %v, but there: %v", c.name, validateOnly, ok)
+			}
+		}
+	}
+	twice := &kmsg.CreateTopicsRequest{Topics: []kmsg.CreateTopicsRequestTopic{newTopic("twice", 1, 1), newTopic("twice", 1, 1), newTopic("once", 1, 1)}}
+	got := conn.ask(twice, 7).(*kmsg.CreateTopicsResponse).Topics
+	if got[0].ErrorCode != kerr.InvalidRequest.Code || got[1].ErrorCode != kerr.InvalidRequest.Code || got[2].ErrorCode != 0 {
+		t.Errorf("the same name twice: %+v", got)
+	}
+}
+
+func TestTheReplicationFactorCanBeClamped(t *testing.T) {
+	n := start(t, func(_ *broker.Config, c *kafka.Config) { c.ClampReplicationFactor = true })
+	req := &kmsg.CreateTopicsRequest{Topics: []kmsg.CreateTopicsRequestTopic{newTopic("a", 1, 3)}}
+	if got := n.dial(t).ask(req, 7).(*kmsg.CreateTopicsResponse).Topics[0]; got.ErrorCode != 0 || got.ReplicationFactor != 1 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestDeleteTopics(t *testing.T) {
+	n := start(t)
+	conn := n.dial(t)
+	a, b := n.topic(t, "a", 1), n.topic(t, "b", 1)
+	req := &kmsg.DeleteTopicsRequest{Topics: []kmsg.DeleteTopicsRequestTopic{
+		{Topic: kmsg.StringPtr("a")}, {TopicID: b.ID}, {Topic: kmsg.StringPtr("none")}, {TopicID: [16]byte{1}}, {}, {Topic: kmsg.StringPtr("a"), TopicID: a.ID},
+	}}
+	var codes []int16
+	for _, rt := range conn.ask(req, 6).(*kmsg.DeleteTopicsResponse).Topics {
+		codes = append(codes, rt.ErrorCode)
+	}
+	want := []int16{0, 0, kerr.UnknownTopicOrPartition.Code, kerr.UnknownTopicID.Code, kerr.InvalidRequest.Code, kerr.InvalidRequest.Code}
+	if !slices.Equal(codes, want) {
+		t.Errorf("got %v, want %v", codes, want)
+	}
+	if len(n.Topics()) != 0 {
+		t.Errorf("left: %v", n.Topics())
+	}
+
+	off := start(t, setting("delete.topic.enable", "false"))
+	off.topic(t, "a", 1)
+	conn = off.dial(t)
+	for version, want := range map[int16]*kerr.Error{2: kerr.InvalidRequest, 5: kerr.TopicDeletionDisabled} {
+		got := conn.ask(&kmsg.DeleteTopicsRequest{TopicNames: []string{"a"}}, version).(*kmsg.DeleteTopicsResponse).Topics[0]
+		if got.ErrorCode != want.Code {
+			t.Errorf("version %d: %v", version, kerr.ErrorForCode(got.ErrorCode))
+		}
+	}
+}
+
+func TestCreatePartitions(t *testing.T) {
+	n := start(t)
+	n.topic(t, "a", 2)
+	conn := n.dial(t)
+	for _, c := range []struct {
+		topic      string
+		count      int32
+		assignment [][]int32
+		want       *kerr.Error
+	}{
+		{"none", 5, nil, kerr.UnknownTopicOrPartition},
+		{"a", 1, nil, kerr.InvalidPartitions},
+		{"a", 2, nil, kerr.InvalidPartitions},
+		{"a", 4, [][]int32{{1}}, kerr.InvalidReplicaAssignment},
+		{"a", 4, [][]int32{{1}, {9}}, kerr.InvalidReplicaAssignment},
+		{"a", 4, [][]int32{{1}, {1}}, nil},
+		{"a", 5, nil, nil},
+	} {
+		rt := kmsg.CreatePartitionsRequestTopic{Topic: c.topic, Count: c.count}
+		for _, r := range c.assignment {
+			rt.Assignment = append(rt.Assignment, kmsg.CreatePartitionsRequestTopicAssignment{Replicas: r})
+		}
+		req := &kmsg.CreatePartitionsRequest{Topics: []kmsg.CreatePartitionsRequestTopic{rt}}
+		for _, req.ValidateOnly = range []bool{true, false} {
+			resp := conn.ask(req, 3).(*kmsg.CreatePartitionsResponse)
+			want := int16(0)
+			if c.want != nil {
+				want = c.want.Code
+			}
+			if len(resp.Topics) != 1 || resp.Topics[0].ErrorCode != want {
+				t.Errorf("%s to %d: %+v, want %v", c.topic, c.count, resp.Topics, c.want)
+			}
+		}
+	}
+	if topic, _ := n.Topic("a"); len(topic.Partitions) != 5 {
+		t.Errorf("%d partitions", len(topic.Partitions))
+	}
+}
+
+func TestDeleteRecords(t *testing.T) {
+	n := start(t)
+	topic := n.topic(t, "a", 1)
+	put(t, n, topic, "0", "1", "2", "3", "4")
+	conn := n.dial(t)
+	for _, c := range []struct {
+		partition int32
+		offset    int64
+		low       int64
+		want      *kerr.Error
+	}{
+		{0, 6, -1, kerr.OffsetOutOfRange},
+		{0, -2, -1, kerr.OffsetOutOfRange},
+		{1, 0, -1, kerr.UnknownTopicOrPartition},
+		{0, 2, 2, nil},
+		{0, 1, 2, nil},
+		{0, -1, 5, nil},
+	} {
+		req := &kmsg.DeleteRecordsRequest{Topics: []kmsg.DeleteRecordsRequestTopic{{Topic: "a", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: c.partition, Offset: c.offset}}}}}
+		got := conn.ask(req, 2).(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0]
+		if got.LowWatermark != c.low || c.want == nil && got.ErrorCode != 0 || c.want != nil && got.ErrorCode != c.want.Code {
+			t.Errorf("to %d: %+v, want %v", c.offset, got, c.want)
+		}
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	n := start(t, setting("num.partitions", "2"))
+	n.topic(t, "a", 1)
+	b := n.topic(t, "b", 3)
+	conn := n.dial(t)
+	ask := func(version int16, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
+		t.Helper()
+		return conn.ask(req, version).(*kmsg.MetadataResponse)
+	}
+	named := func(names ...string) (topics []kmsg.MetadataRequestTopic) {
+		for _, name := range names {
+			topics = append(topics, kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr(name)})
+		}
+		return topics
+	}
+	for version := int16(0); version <= 13; version++ {
+		resp := ask(version, &kmsg.MetadataRequest{})
+		if len(resp.Topics) != 2 || *resp.Topics[1].Topic != "b" || len(resp.Topics[1].Partitions) != 3 || len(resp.Brokers) != 1 || version >= 1 && resp.ControllerID != 1 {
+			t.Errorf("version %d: all: %+v", version, resp)
+		}
+		if p := resp.Topics[1].Partitions[2]; p.Leader != 1 || p.Partition != 2 || !slices.Equal(p.Replicas, []int32{1}) || !slices.Equal(p.ISR, []int32{1}) || version >= 7 && p.LeaderEpoch != b.Partitions[2].Bounds().Epoch {
+			t.Errorf("version %d: %+v", version, p)
+		}
+		if resp = ask(version, &kmsg.MetadataRequest{Topics: []kmsg.MetadataRequestTopic{}}); version >= 1 && len(resp.Topics) != 0 || version == 0 && len(resp.Topics) != 2 {
+			t.Errorf("version %d: no topics: %+v", version, resp.Topics)
+		}
+	}
+
+	resp := ask(9, &kmsg.MetadataRequest{Topics: named("b", "none", "b", "a/b")})
+	if len(resp.Topics) != 3 || resp.Topics[0].ErrorCode != 0 || resp.Topics[1].ErrorCode != kerr.UnknownTopicOrPartition.Code || resp.Topics[2].ErrorCode != kerr.InvalidTopicException.Code {
+		t.Errorf("got %+v", resp.Topics)
+	}
+	if resp.AuthorizedOperations != -1<<31 || resp.Topics[0].AuthorizedOperations != -1<<31 {
+		t.Errorf("operations that were not asked for: %d, %d", resp.AuthorizedOperations, resp.Topics[0].AuthorizedOperations)
+	}
+	resp = ask(9, &kmsg.MetadataRequest{Topics: named("b"), IncludeClusterAuthorizedOperations: true, IncludeTopicAuthorizedOperations: true})
+	if resp.AuthorizedOperations != 0x1fa0 || resp.Topics[0].AuthorizedOperations != 0xdf8 {
+		t.Errorf("operations: %x, %x", resp.AuthorizedOperations, resp.Topics[0].AuthorizedOperations)
+	}
+
+	resp = ask(12, &kmsg.MetadataRequest{Topics: []kmsg.MetadataRequestTopic{{TopicID: b.ID}, {TopicID: [16]byte{9}}}})
+	if *resp.Topics[0].Topic != "b" || resp.Topics[1].ErrorCode != kerr.UnknownTopicID.Code || resp.Topics[1].Topic != nil {
+		t.Errorf("by id: %+v", resp.Topics)
+	}
+
+	if _, ok := n.Topic("none"); ok {
+		t.Error("created without leave")
+	}
+	resp = ask(9, &kmsg.MetadataRequest{Topics: named("none", "x y"), AllowAutoTopicCreation: true})
+	if resp.Topics[0].ErrorCode != 0 || len(resp.Topics[0].Partitions) != 2 || resp.Topics[1].ErrorCode != kerr.InvalidTopicException.Code {
+		t.Errorf("created: %+v", resp.Topics)
+	}
+	if resp = ask(3, &kmsg.MetadataRequest{Topics: named("old")}); resp.Topics[0].ErrorCode != 0 {
+		t.Errorf("before version 4 creation is always allowed: %+v", resp.Topics)
+	}
+}
+
+func TestDescribeTopicPartitionsPages(t *testing.T) {
+	n := start(t, setting("max.request.partition.size.limit", "4"))
+	n.topic(t, "a", 3)
+	n.topic(t, "b", 5)
+	n.topic(t, "c", 1)
+	conn := n.dial(t)
+	var got []string
+	req := &kmsg.DescribeTopicPartitionsRequest{ResponsePartitionLimit: 100}
+	for pages := 0; ; pages++ {
+		resp := conn.ask(req, 0).(*kmsg.DescribeTopicPartitionsResponse)
+		in := 0
+		for _, rt := range resp.Topics {
+			for _, p := range rt.Partitions {
+				got = append(got, fmt.Sprint(*rt.Topic, p.Partition))
+				in++
+			}
+		}
+		if in > 4 || pages > 5 {
+			t.Fatalf("page %d has %d partitions", pages, in)
+		}
+		if resp.NextCursor == nil {
+			break
+		}
+		req.Cursor = &kmsg.DescribeTopicPartitionsRequestCursor{Topic: resp.NextCursor.Topic, Partition: resp.NextCursor.Partition}
+	}
+	if want := []string{"a0", "a1", "a2", "b0", "b1", "b2", "b3", "b4", "c0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	one := &kmsg.DescribeTopicPartitionsRequest{ResponsePartitionLimit: 2, Topics: []kmsg.DescribeTopicPartitionsRequestTopic{{Topic: "none"}, {Topic: "c"}}}
+	resp := conn.ask(one, 0).(*kmsg.DescribeTopicPartitionsResponse)
+	if len(resp.Topics) != 2 || resp.Topics[0].ErrorCode != 0 && *resp.Topics[0].Topic == "c" || resp.Topics[1].ErrorCode != kerr.UnknownTopicOrPartition.Code {
+		t.Errorf("got %+v", resp.Topics)
+	}
+}
+
+func TestListOffsets(t *testing.T) {
+	n := start(t)
+	topic := n.topic(t, "a", 1)
+	for i, ts := range []int64{100, 300, 200, 400, 250} {
+		b := record.Append(nil, record.BatchSpec{Records: []record.Record{{Timestamp: ts, Value: fmt.Append(nil, i)}, {Timestamp: ts + 1, Value: fmt.Append(nil, i)}}})
+		putBatch(t, n, topic.Partitions[0], b)
+	}
+	if _, err := n.DeleteRecords(context.Background(), topic.Partitions[0], 1); err != nil {
+		t.Fatal(err)
+	}
+	epoch := topic.Partitions[0].Bounds().Epoch
+	conn := n.dial(t)
+	for _, c := range []struct {
+		timestamp int64
+		version   int16
+		offset    int64
+		found     int64 // timestamp
+		want      *kerr.Error
+	}{
+		{-1, 1, 10, -1, nil},
+		{-2, 1, 1, -1, nil},
+		{-1, 11, 10, -1, nil},
+		{0, 5, 1, 101, nil},
+		{101, 5, 1, 101, nil},
+		{102, 5, 2, 300, nil},
+		{301, 5, 3, 301, nil},
+		{302, 5, 6, 400, nil},
+		{402, 5, -1, -1, nil},
+		{-3, 7, 7, 401, nil},
+		{-3, 6, -1, -1, kerr.UnsupportedVersion},
+		{-4, 8, 1, -1, nil},
+		{-4, 7, -1, -1, kerr.UnsupportedVersion},
+		{-5, 9, -1, -1, nil},
+		{-6, 11, -1, -1, nil},
+		{-6, 10, -1, -1, kerr.UnsupportedVersion},
+		{-7, 11, -1, -1, kerr.UnsupportedVersion},
+	} {
+		for isolation := range int8(2) {
+			req := kmsg.NewPtrListOffsetsRequest()
+			req.IsolationLevel = isolation
+			p := kmsg.NewListOffsetsRequestTopicPartition()
+			p.Timestamp = c.timestamp
+			req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "a", Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+			got := conn.ask(req, c.version).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]
+			if got.Offset != c.offset || got.Timestamp != c.found || c.want == nil && got.ErrorCode != 0 || c.want != nil && got.ErrorCode != c.want.Code {
+				t.Errorf("timestamp %d, version %d: %+v, want offset %d, timestamp %d, %v", c.timestamp, c.version, got, c.offset, c.found, c.want)
+			}
+			if c.timestamp == -1 && c.version >= 4 && got.LeaderEpoch != epoch {
+				t.Errorf("leader epoch %d, want %d", got.LeaderEpoch, epoch)
+			}
+		}
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	p := kmsg.NewListOffsetsRequestTopicPartition()
+	p.Timestamp = -1
+	fenced := p
+	fenced.CurrentLeaderEpoch = epoch + 1
+	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "a", Partitions: []kmsg.ListOffsetsRequestTopicPartition{p, p}}, {Topic: "none", Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+	got := conn.ask(req, 4).(*kmsg.ListOffsetsResponse).Topics
+	if got[0].Partitions[0].ErrorCode != kerr.InvalidRequest.Code || got[1].Partitions[0].ErrorCode != kerr.UnknownTopicOrPartition.Code {
+		t.Errorf("twice, and unknown: %+v", got)
+	}
+	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "a", Partitions: []kmsg.ListOffsetsRequestTopicPartition{fenced}}}
+	if got := conn.ask(req, 4).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]; got.ErrorCode != kerr.UnknownLeaderEpoch.Code {
+		t.Errorf("a later epoch: %+v", got)
+	}
+}
+
+func TestConfigs(t *testing.T) {
+	n := start(t, setting("log.retention.hours", "2"))
+	n.topic(t, "a", 1, "retention.bytes", "77")
+	conn := n.dial(t)
+	describe := func(kind kmsg.ConfigResourceType, name string, keys ...string) kmsg.DescribeConfigsResponseResource {
+		t.Helper()
+		req := &kmsg.DescribeConfigsRequest{IncludeSynonyms: true, Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: kind, ResourceName: name, ConfigNames: keys}}}
+		return conn.ask(req, 4).(*kmsg.DescribeConfigsResponse).Resources[0]
+	}
+	value := func(kind kmsg.ConfigResourceType, name, key string) string {
+		t.Helper()
+		r := describe(kind, name, key)
+		if len(r.Configs) != 1 {
+			t.Fatalf("%s of %q: %+v", key, name, r)
+		}
+		if v := r.Configs[0].Value; v != nil {
+			return fmt.Sprint(*v, " ", r.Configs[0].Source, " ", len(r.Configs[0].ConfigSynonyms))
+		}
+		return "null"
+	}
+	const topic, node = kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker
+	check := func(got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	check(value(topic, "a", "retention.bytes"), "77 DYNAMIC_TOPIC_CONFIG 2")
+	check(value(topic, "a", "retention.ms"), "7200000 STATIC_BROKER_CONFIG 2")
+	check(value(topic, "a", "segment.bytes"), "1073741824 DEFAULT_CONFIG 1")
+	check(value(node, "1", "log.retention.hours"), "2 STATIC_BROKER_CONFIG 2")
+	check(value(node, "1", "log.retention.ms"), "null")
+	check(value(node, "1", "node.id"), "1 STATIC_BROKER_CONFIG 1")
+
+	for _, c := range []struct {
+		kind kmsg.ConfigResourceType
+		name string
+		want *kerr.Error
+	}{
+		{topic, "none", kerr.UnknownTopicOrPartition}, {topic, "a b", kerr.InvalidTopicException},
+		{node, "2", kerr.InvalidRequest}, {node, "x", kerr.InvalidRequest},
+		{kmsg.ConfigResourceTypeBrokerLogger, "1", kerr.InvalidRequest}, {kmsg.ConfigResourceTypeGroupConfig, "g", kerr.InvalidRequest},
+	} {
+		if r := describe(c.kind, c.name); r.ErrorCode != c.want.Code || r.ErrorMessage == nil {
+			t.Errorf("%v %q: %+v", c.kind, c.name, r)
+		}
+	}
+
+	const set, remove, add, subtract = 0, 1, 2, 3
+	alter := func(kind kmsg.ConfigResourceType, name string, validateOnly bool, op kmsg.IncrementalAlterConfigOp, key, value string) *kerr.Error {
+		t.Helper()
+		req := &kmsg.IncrementalAlterConfigsRequest{ValidateOnly: validateOnly, Resources: []kmsg.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kind, ResourceName: name, Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: key, Op: op, Value: &value}}}}}
+		r := conn.ask(req, 1).(*kmsg.IncrementalAlterConfigsResponse).Resources[0]
+		if r.ErrorCode == 0 {
+			return nil
+		}
+		return kerr.TypedErrorForCode(r.ErrorCode)
+	}
+	for _, c := range []struct {
+		kind         kmsg.ConfigResourceType
+		name         string
+		validateOnly bool
+		op           kmsg.IncrementalAlterConfigOp
+		key, value   string
+		want         *kerr.Error
+	}{
+		{topic, "a", true, set, "retention.ms", "5", nil}, // changes nothing
+		{topic, "a", false, set, "max.message.bytes", "5000", nil},
+		{topic, "a", false, remove, "retention.bytes", "", nil},
+		{topic, "a", false, add, "cleanup.policy", "delete", nil},
+		{topic, "a", false, add, "cleanup.policy", "compact", kerr.InvalidConfig},
+		{topic, "a", false, subtract, "retention.ms", "1", kerr.InvalidConfig},
+		{topic, "a", false, add, "none", "1", kerr.InvalidConfig},
+		{topic, "a", false, set, "none", "1", kerr.InvalidConfig},
+		{topic, "a", false, 9, "cleanup.policy", "delete", kerr.InvalidRequest},
+		{topic, "b", false, set, "retention.ms", "1", kerr.UnknownTopicOrPartition},
+		{node, "1", false, set, "log.retention.ms", "9000", nil},
+		{node, "", false, set, "num.partitions", "7", nil},
+		{node, "", true, set, "num.partitions", "x", kerr.InvalidConfig},
+		{node, "1", false, set, "max.connections", "5", kerr.InvalidConfig},
+		{node, "3", false, set, "num.partitions", "7", kerr.InvalidRequest},
+		{kmsg.ConfigResourceTypeBrokerLogger, "1", false, set, "root", "DEBUG", kerr.InvalidRequest},
+	} {
+		if got := alter(c.kind, c.name, c.validateOnly, c.op, c.key, c.value); got != c.want {
+			t.Errorf("%v %q: op %d %s=%s: %v, want %v", c.kind, c.name, c.op, c.key, c.value, got, c.want)
+		}
+	}
+	check(value(topic, "a", "max.message.bytes"), "5000 DYNAMIC_TOPIC_CONFIG 2")
+	check(value(topic, "a", "retention.bytes"), "-1 DEFAULT_CONFIG 1")
+	check(value(topic, "a", "retention.ms"), "9000 DYNAMIC_BROKER_CONFIG 3")
+	if r := describe(node, ""); len(r.Configs) != 2 {
+		t.Errorf("dynamic settings: %+v", r.Configs)
+	}
+	if n.Settings().NumPartitions != 7 || n.Settings().Topic.RetentionTime != 9*time.Second {
+		t.Errorf("in force: %+v", n.Settings())
+	}
+
+	// AlterConfigs replaces everything.
+	five := "5"
+	req := &kmsg.AlterConfigsRequest{Resources: []kmsg.AlterConfigsRequestResource{{ResourceType: topic, ResourceName: "a", Configs: []kmsg.AlterConfigsRequestResourceConfig{{Name: "retention.bytes", Value: &five}}}}}
+	if r := conn.ask(req, 2).(*kmsg.AlterConfigsResponse).Resources[0]; r.ErrorCode != 0 {
+		t.Errorf("AlterConfigs: %+v", r)
+	}
+	check(value(topic, "a", "max.message.bytes"), "1048588 DEFAULT_CONFIG 1")
+	check(value(topic, "a", "retention.bytes"), "5 DYNAMIC_TOPIC_CONFIG 2")
+	req.Resources[0].Configs[0].Value = nil
+	if r := conn.ask(req, 2).(*kmsg.AlterConfigsResponse).Resources[0]; r.ErrorCode != kerr.InvalidRequest.Code {
+		t.Errorf("null: %+v", r)
+	}
+}
+
+func TestDescribeCluster(t *testing.T) {
+	n := start(t)
+	conn := n.dial(t)
+	got := conn.ask(&kmsg.DescribeClusterRequest{EndpointType: 1}, 2).(*kmsg.DescribeClusterResponse)
+	if got.ErrorCode != 0 || got.ClusterID != n.ClusterID() || len(got.Brokers) != 1 || got.ControllerID != 1 {
+		t.Errorf("got %+v", got)
+	}
+	got = conn.ask(&kmsg.DescribeClusterRequest{EndpointType: 2}, 1).(*kmsg.DescribeClusterResponse)
+	if got.ErrorCode != kerr.MismatchedEndpointType.Code {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestDescribeLogDirsAndProducers(t *testing.T) {
+	n := start(t)
+	topic := n.topic(t, "a", 2)
+	n.topic(t, "b", 1)
+	conn := n.dial(t)
+	id := conn.ask(&kmsg.InitProducerIDRequest{ProducerID: -1, ProducerEpoch: -1}, 5).(*kmsg.InitProducerIDResponse)
+	if again := conn.ask(&kmsg.InitProducerIDRequest{ProducerID: id.ProducerID, ProducerEpoch: 0}, 4).(*kmsg.InitProducerIDResponse); again.ProducerID == id.ProducerID || again.ErrorCode != 0 {
+		t.Errorf("a second id: %+v after %+v", again, id)
+	}
+	refused := conn.ask(&kmsg.InitProducerIDRequest{TransactionalID: kmsg.StringPtr("t")}, 5).(*kmsg.InitProducerIDResponse)
+	if refused.ErrorCode != kerr.TransactionalIDAuthorizationFailed.Code || refused.ProducerID != -1 {
+		t.Errorf("a transactional id: %+v", refused)
+	}
+	b := record.Append(nil, record.BatchSpec{Producer: &record.Producer{ID: id.ProducerID}, Records: []record.Record{{Timestamp: 1}, {Timestamp: 2}}})
+	putBatch(t, n, topic.Partitions[1], b)
+
+	dirs := conn.ask(&kmsg.DescribeLogDirsRequest{Topics: []kmsg.DescribeLogDirsRequestTopic{{Topic: "a", Partitions: []int32{1}}, {Topic: "none", Partitions: []int32{0}}}}, 4).(*kmsg.DescribeLogDirsResponse).Dirs
+	if len(dirs) != 1 || len(dirs[0].Topics) != 1 || dirs[0].Topics[0].Partitions[0].Partition != 1 || dirs[0].Topics[0].Partitions[0].Size < int64(len(b)) || dirs[0].TotalBytes != -1 {
+		t.Errorf("got %+v", dirs)
+	}
+	all := conn.ask(&kmsg.DescribeLogDirsRequest{}, 1).(*kmsg.DescribeLogDirsResponse).Dirs
+	if len(all[0].Topics) != 2 {
+		t.Errorf("got %+v", all)
+	}
+
+	parts := conn.ask(&kmsg.DescribeProducersRequest{Topics: []kmsg.DescribeProducersRequestTopic{{Topic: "a", Partitions: []int32{0, 1, 2}}}}, 0).(*kmsg.DescribeProducersResponse).Topics[0].Partitions
+	if len(parts[0].ActiveProducers) != 0 || len(parts[1].ActiveProducers) != 1 || parts[2].ErrorCode != kerr.UnknownTopicOrPartition.Code {
+		t.Fatalf("got %+v", parts)
+	}
+	if p := parts[1].ActiveProducers[0]; p.ProducerID != id.ProducerID || p.LastSequence != 1 || p.CurrentTxnStartOffset != -1 {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestFindCoordinator(t *testing.T) {
+	n := start(t)
+	conn := n.dial(t)
+	for _, c := range []struct {
+		kind int8
+		want int16
+	}{{0, 0}, {1, kerr.TransactionalIDAuthorizationFailed.Code}, {2, kerr.InvalidRequest.Code}} {
+		old := conn.ask(&kmsg.FindCoordinatorRequest{CoordinatorKey: "k", CoordinatorType: c.kind}, 3).(*kmsg.FindCoordinatorResponse)
+		several := conn.ask(&kmsg.FindCoordinatorRequest{CoordinatorKeys: []string{"k", "l"}, CoordinatorType: c.kind}, 6).(*kmsg.FindCoordinatorResponse).Coordinators
+		if old.ErrorCode != c.want || len(several) != 2 || several[1].Key != "l" || several[1].ErrorCode != c.want || (c.want == 0) != (several[0].NodeID == 1 && old.NodeID == 1) {
+			t.Errorf("type %d: %+v, %+v", c.kind, old, several)
+		}
+		if c.want != 0 && (old.ErrorMessage == nil || several[0].ErrorMessage == nil) {
+			t.Errorf("type %d: no text", c.kind)
+		}
+	}
+	meta := conn.ask(&kmsg.MetadataRequest{}, 9).(*kmsg.MetadataResponse)
+	if len(meta.Topics) != 1 || *meta.Topics[0].Topic != "__consumer_offsets" || !meta.Topics[0].IsInternal {
+		t.Errorf("got %+v", meta.Topics)
+	}
+}
