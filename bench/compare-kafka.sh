@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Waxwing and Apache Kafka in turn, under the same client with the same
+# settings: A B A B …, and the device alone in between. Prints medians, ratios
+# and the goals, and writes every run and the summary as JSON.
+#
+#   row 1   1 KB records, acks=all, as fast as possible, one partition and eight
+#   row 2   the same at a fixed 20,000 records a second: latency
+#   row 3   10,000 partitions round-robin against one, same bytes per request
+#
+# Kafka runs with its default settings, so it does not fsync. Waxwing syncs
+# before it answers. After each run the page cache is written out, so that no
+# broker pays for what the one before it left unwritten.
+#
+# Environment: ROUNDS (3), RUN_SECONDS (10), RATE (20000), PARTITIONS (10000),
+# ROWS ("1 8p 2 3"), KAFKA_ROW3 (1; 0 spares Kafka the 10,000 partitions),
+# OUT (a folder for the results, default bench/results),
+# WORK (a folder on the device to measure, default under WAXWING_CACHE).
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$here")
+rounds=${ROUNDS:-3}
+seconds=${RUN_SECONDS:-10}
+rate=${RATE:-20000}
+partitions=${PARTITIONS:-10000}
+rows=${ROWS:-1 8p 2 3}
+out=${OUT:-$here/results}
+work=${WORK:-${WAXWING_CACHE:-$HOME/.cache/waxwing}/compare}
+waxwing=$root/bin/waxwing
+
+export KAFKA_PEER_DIR=$work/kafka
+
+die() { echo "compare-kafka: $*" >&2; exit 1; }
+
+stop() {
+  if [ -n "${waxwing_pid:-}" ]; then
+    kill -TERM "$waxwing_pid" 2>/dev/null || true
+    wait "$waxwing_pid" 2>/dev/null || true
+  fi
+  "$here/kafka-peer.sh" stop || true
+  rm -rf "$work"
+}
+
+start_waxwing() {
+  "$waxwing" serve --data "$work/waxwing" --kafka 127.0.0.1:0 --http "" \
+    --port-file "$work/waxwing.ports" >"$work/waxwing.log" 2>&1 &
+  waxwing_pid=$!
+  for _ in $(seq 200); do
+    [ -s "$work/waxwing.ports" ] && break
+    kill -0 "$waxwing_pid" 2>/dev/null || { cat "$work/waxwing.log" >&2; die "waxwing serve ended"; }
+    sleep 0.05
+  done
+  waxwing_address=$(sed -n 's/.*"kafka": *"\([^"]*\)".*/\1/p' "$work/waxwing.ports")
+  [ -n "$waxwing_address" ] || die "waxwing serve did not say where it listens"
+}
+
+# bench ROW BROKER ROUND ARG ... measures one broker once.
+bench() {
+  local row=$1 broker=$2 round=$3 address
+  shift 3
+  address=$waxwing_address
+  [ "$broker" = kafka ] && address=$kafka_address
+  echo "round $round, row $row, $broker" >&2
+  "$waxwing" bench kafka -b "$address" --json --acks all --size 1024 --replication-factor 1 \
+    --timeout 60s "$@" >"$out/$row.$broker.$round.json" 2>>"$out/progress.log"
+  settle
+}
+
+# both ROW ROUND ARG ... measures Waxwing, then Kafka.
+both() {
+  local row=$1 round=$2
+  shift 2
+  bench "$row" waxwing "$round" "$@"
+  bench "$row" kafka "$round" "$@"
+}
+
+# settle writes out what the page cache holds, and lets deletions finish.
+settle() {
+  sync
+  sleep 2
+}
+
+row3() {
+  local many=(--partitions "$partitions" --round-robin --request-bytes 1000000)
+  local one=(--partitions 1 --request-bytes 1000000)
+  bench 3-one waxwing "$1" --duration "${seconds}s" "${one[@]}"
+  bench 3-many waxwing "$1" --duration "${seconds}s" "${many[@]}"
+  if [ "${KAFKA_ROW3:-1}" = 1 ]; then
+    bench 3-one kafka "$1" --duration "${seconds}s" "${one[@]}"
+    bench 3-many kafka "$1" --duration "${seconds}s" "${many[@]}"
+  fi
+}
+
+[ -x "$waxwing" ] || die "$waxwing is missing: run make build"
+mkdir -p "$work" "$out"
+rm -f "$out"/*.json "$out"/progress.log
+trap stop EXIT
+trap 'exit 130' INT TERM
+(cd "$root" && go build -buildvcs=false -o "$work/fdatasync" ./bench/fdatasync)
+kafka_address=$("$here/kafka-peer.sh" start)
+start_waxwing
+
+# One short run each that does not count: the JVM compiles, files are made.
+bench warm waxwing 0 --duration 5s
+bench warm kafka 0 --duration 10s
+
+for round in $(seq "$rounds"); do
+  "$work/fdatasync" -dir "$work" -bytes 65536 -seconds 3 >"$out/fdatasync.device.$round.json"
+  for row in $rows; do
+    case $row in
+      1) both 1 "$round" --duration "${seconds}s" ;;
+      8p) both 8p "$round" --duration "${seconds}s" --partitions 8 ;;
+      2) both 2 "$round" --duration "${seconds}s" --rate "$rate" ;;
+      3) row3 "$round" ;;
+      *) die "no such row: $row" ;;
+    esac
+  done
+done
+
+(cd "$root" && go run -buildvcs=false ./bench/compare "$out")
