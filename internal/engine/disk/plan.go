@@ -76,10 +76,13 @@ func (r *recovery) checkEpochs() error {
 			continue
 		}
 		prev := r.live[i-1]
-		follows := f.kind == continuation && f.prev.file == prev.file
-		if f.epoch < prev.epoch || follows != (f.epoch == prev.epoch && f.prev.file == prev.file) {
+		ok := f.epoch > prev.epoch
+		if f.kind == continuation {
+			ok = f.epoch >= prev.epoch && (f.epoch == prev.epoch || f.prev.file != prev.file)
+		}
+		if !ok {
 			return damaged(f.journalFile, 0, fmt.Sprintf(
-				"epoch %d cannot follow on epoch %d of the file before", f.epoch, prev.epoch))
+				"a file of epoch %d cannot follow on one of epoch %d", f.epoch, prev.epoch))
 		}
 	}
 	return nil

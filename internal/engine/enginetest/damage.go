@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -105,8 +106,8 @@ func testTornRewrittenTail(t *testing.T, p Place) {
 	}
 }
 
-// testDamageBeforeTornTail: a slot whose data is bad is damage if there is
-// anything after it, even if that is torn itself.
+// testDamageBeforeTornTail: a slot whose head or data is bad is damage if
+// there is anything after it, even if that is torn itself.
 func testDamageBeforeTornTail(t *testing.T, p Place) {
 	s := start(t, p, nil, 0)
 	for n := range 3 {
@@ -115,22 +116,65 @@ func testDamageBeforeTornTail(t *testing.T, p Place) {
 	want := s.want
 	s.kill()
 	img := takeImage(t, p)
-	name, at := img.holding(t, want[1].data)
+	name, head := img.holding(t, want[1].head)
+	_, data := img.holding(t, want[1].data)
 	_, torn := img.holding(t, want[2].head)
 	for kind, tear := range map[string]func(sector []byte){
 		"zeros": func(sector []byte) { clear(sector) },
 		"noise": func(sector []byte) { sector[70] ^= 1; sector[3] ^= 1 },
 	} {
-		content := slices.Clone(img[name])
-		content[at+1000] ^= 1
-		first := torn / sectorBytes * sectorBytes
-		tear(content[first : first+sectorBytes])
-		img.with(name, content).restore(t, p)
-		_, err := tryStart(t, p, want, 0)
-		if err := isDamage(err); err != nil {
-			t.Errorf("%s in the last slot, a bit changed in the one before: %v", kind, err)
+		for what, at := range map[string]int{"head": head + 100, "data": data + 1000} {
+			content := slices.Clone(img[name])
+			content[at] ^= 1
+			first := torn / sectorBytes * sectorBytes
+			tear(content[first : first+sectorBytes])
+			img.with(name, content).restore(t, p)
+			_, err := tryStart(t, p, want, 0)
+			if err := isDamage(err); err != nil {
+				t.Errorf("%s in the last slot, a bit of the %s changed in the one before: %v", kind, what, err)
+			}
 		}
 	}
+}
+
+// testMixedFiles replaces each closed journal file by the one of another
+// folder with the same history of other bytes, as a bad restore would.
+func testMixedFiles(t *testing.T, p, other Place) {
+	var imgs [2]image
+	var want [2][]record
+	for i, place := range []Place{p, other} {
+		s := start(t, place, nil, 0)
+		for range 40 {
+			s.append(fill(len(s.want)+1+1000*i, 100, 20_000))
+		}
+		want[i] = s.want
+		s.kill()
+		imgs[i] = takeImage(t, place)
+	}
+	for _, no := range []int{0, 15, 30} {
+		name, _ := imgs[0].holding(t, want[0][no].head)
+		foreign, _ := imgs[1].holding(t, want[1][no].head)
+		imgs[0].with(name, imgs[1][foreign]).restore(t, p)
+		if err := isDamage(recoverError(p)); err != nil {
+			t.Errorf("the file of slot %d comes from another folder: %v", no+1, err)
+		}
+	}
+}
+
+// recoverError starts and stops, and returns what Recover said. What it
+// delivered before it noticed does not matter.
+func recoverError(p Place) error {
+	eng, err := p.Open()
+	if err != nil {
+		return err
+	}
+	defer eng.Close()
+	shard, err := eng.Claim(context.Background(), 0)
+	if err != nil {
+		return err
+	}
+	defer shard.Release()
+	return shard.Recover(context.Background(), 0, func(engine.Slot) error { return nil })
 }
 
 // testFlippedBits inverts a bit in each sector that holds something. Either

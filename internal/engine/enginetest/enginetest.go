@@ -86,6 +86,7 @@ func Run(t *testing.T, place func(*testing.T) Place) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, place(t)) })
 	}
+	t.Run("MixedFiles", func(t *testing.T) { testMixedFiles(t, place(t), place(t)) })
 }
 
 // record is what a test put into a slot.

@@ -190,6 +190,33 @@ func TestUnprovenTailIsMadeDurable(t *testing.T) {
 	}
 }
 
+// TestTrimIsForGood loses power after a trim: the files do not come back.
+func TestTrimIsForGood(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		h := newHistory(mem.New(mem.Options{Seed: seed, FileBytes: crashFileBytes}))
+		if err := h.start(); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			if err := h.append(newSlot(rng, 100, 7000), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := h.shard.Files()[0].ID
+		if err := h.trim(nil); err != nil {
+			t.Fatal(err)
+		}
+		h.lose(rng)
+		if err := h.start(); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.shard.Files()[0].ID; got <= first {
+			t.Errorf("seed %d: file %d came back", seed, got)
+		}
+	}
+}
+
 // TestFailedSync fails one sync in an append. Nothing may be appended after
 // it, although the next sync would succeed.
 func TestFailedSync(t *testing.T) {
@@ -220,25 +247,34 @@ func TestFailedSync(t *testing.T) {
 	}
 }
 
-// TestFailedSyncAnywhere fails each sync of the work in turn. Whatever it
-// hits, nothing that was acknowledged is lost.
+// TestFailedSyncAnywhere fails each sync of the work in turn, of files and of
+// folders. Whatever it hits, nothing that was acknowledged is lost.
 func TestFailedSyncAnywhere(t *testing.T) {
-	syncs := 0
-	dry := newHistory(mem.New(mem.Options{Seed: 7, FileBytes: crashFileBytes, BeforeSync: func(string) { syncs++ }}))
-	if err := work(dry, rand.New(rand.NewPCG(7, 0))); err != nil {
-		t.Fatal(err)
-	}
-	for n := 1; n <= syncs; n++ {
-		h := newHistory(mem.New(mem.Options{Seed: 7, FileBytes: crashFileBytes}))
-		h.disk.FailSync(n)
-		// A sync of a spare or of the ballast may fail without an error.
-		if err := work(h, rand.New(rand.NewPCG(7, 0))); err != nil && !errors.Is(err, mem.ErrIO) {
-			t.Fatalf("sync %d: %v", n, err)
+	for what, fail := range map[string]func(*mem.Disk, int){
+		"file":   (*mem.Disk).FailSync,
+		"folder": (*mem.Disk).FailSyncDir,
+	} {
+		failed := 0
+		for n := 1; n <= 60; n++ {
+			h := newHistory(mem.New(mem.Options{Seed: 7, FileBytes: crashFileBytes}))
+			fail(h.disk, n)
+			// A failure that concerns a spare or the ballast is no error yet.
+			err := work(h, rand.New(rand.NewPCG(7, 0)))
+			if err != nil && !errors.Is(err, mem.ErrIO) {
+				t.Fatalf("%s sync %d: %v", what, n, err)
+			}
+			if err != nil {
+				failed++
+			}
+			rng := rand.New(rand.NewPCG(uint64(n), 0))
+			fail(h.disk, 0)
+			h.loseSomehow(rng)
+			if err := recoverAgainAndAgain(h, rng); err != nil {
+				t.Fatalf("failed %s sync %d: %v", what, n, err)
+			}
 		}
-		rng := rand.New(rand.NewPCG(uint64(n), 0))
-		h.lose(rng)
-		if err := recoverAgainAndAgain(h, rng); err != nil {
-			t.Fatalf("failed sync %d of %d: %v", n, syncs, err)
+		if failed < 8 {
+			t.Errorf("only %d failed syncs of a %s were noticed", failed, what)
 		}
 	}
 }

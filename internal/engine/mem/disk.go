@@ -59,7 +59,8 @@ type Disk struct {
 	crashed  bool
 	ops      int // operations so far that change something
 	crashAt  int // the operation that crashes; 0 if none is to
-	failSync int // how many syncs from now fails; 0 if none is to
+	failSync int // how many syncs of files from now fails; 0 if none is to
+	failDir  int // the same for folders
 	readOnly bool
 }
 
@@ -209,6 +210,11 @@ func (d *Disk) SyncDir(dir string) error {
 	n, err := d.lookup("sync folder", dir)
 	if err != nil {
 		return err
+	}
+	if d.failDir > 0 {
+		if d.failDir--; d.failDir == 0 {
+			return pathError("sync folder", dir, ErrIO)
+		}
 	}
 	n.syncDir()
 	return nil

@@ -75,6 +75,14 @@ func (d *Disk) FailSync(n int) {
 	d.failSync = n
 }
 
+// FailSyncDir makes the n-th sync of a folder from now fail with ErrIO. What
+// it would have made durable may still be lost or kept. 0 takes the plan back.
+func (d *Disk) FailSyncDir(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failDir = n
+}
+
 // SetFree makes the disk have that many bytes left. A negative number takes
 // the limit away.
 func (d *Disk) SetFree(bytes int64) {

@@ -43,7 +43,9 @@ func (p *place) MakeNewer() error {
 }
 
 func TestEngine(t *testing.T) {
+	seed := uint64(0)
 	enginetest.Run(t, func(t *testing.T) enginetest.Place {
-		return &place{mem.New(mem.Options{Seed: 1, Logf: t.Logf})}
+		seed++
+		return &place{mem.New(mem.Options{Seed: seed, Logf: t.Logf})}
 	})
 }

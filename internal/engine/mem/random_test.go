@@ -27,7 +27,6 @@ func TestRandomHistories(t *testing.T) {
 			op := rapid.SampledFrom(steps).Draw(t, "step")
 			err := op.do(h, rng)
 			if expected(err) {
-				h.disk.CrashAfter(0)
 				h.loseSomehow(rng)
 				err = restart(h, rng)
 			}
@@ -94,6 +93,10 @@ var steps = []step{
 	}},
 	{"fail a sync soon", func(h *history, rng *rand.Rand) error {
 		h.disk.FailSync(1 + rng.IntN(4))
+		return nil
+	}},
+	{"fail a sync of a folder soon", func(h *history, rng *rand.Rand) error {
+		h.disk.FailSyncDir(1 + rng.IntN(3))
 		return nil
 	}},
 	{"crash", func(h *history, rng *rand.Rand) error {
