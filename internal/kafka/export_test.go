@@ -1,5 +1,7 @@
 package kafka
 
+import "github.com/twmb/franz-go/pkg/kmsg"
+
 // MemoryIsFree reports whether no request holds memory any more.
 func (s *Server) MemoryIsFree() bool {
 	free := s.memory.budget.TryAcquire(s.memory.total)
@@ -7,4 +9,49 @@ func (s *Server) MemoryIsFree() bool {
 		s.memory.budget.Release(s.memory.total)
 	}
 	return free
+}
+
+// CheckProduce does to a frame what comes before the broker: header, shape,
+// decoding, validation. It returns how many batches are to be appended.
+func (s *Server) CheckProduce(frame []byte) (int, error) {
+	h, rest, err := parseHeader(frame)
+	if err != nil {
+		return 0, err
+	}
+	a := findAPI(h.key)
+	body, err := h.finish(rest, h.version >= a.flexibleFrom)
+	if err != nil {
+		return 0, err
+	}
+	if err := checkShape(a.shape, h.version, h.flexible, body); err != nil {
+		return 0, err
+	}
+	p := &produceCall{c: &conn{s: s}}
+	p.req.Version, p.resp.Version = h.version, h.version
+	if err := p.req.UnsafeReadFrom(body); err != nil {
+		return 0, err
+	}
+	p.build()
+	return len(p.append.Items), nil
+}
+
+// AppendMetadata answers a request for all topics.
+func (s *Server) AppendMetadata(dst []byte) []byte {
+	req := kmsg.NewPtrMetadataRequest()
+	req.SetVersion(12)
+	return s.metadata(&request{version: 12}, req).AppendTo(dst)
+}
+
+// FetchEncoding returns a function that encodes a response about n partitions
+// of 10 topics and says how long it is.
+func FetchEncoding(n int) func() int64 {
+	about := make([]fetchResult, n)
+	for i := range about {
+		about[i].want = &fetchWant{key: partitionKey{id: [16]byte{byte(i * 10 / n)}, index: int32(i)}}
+	}
+	return func() int64 {
+		r := encodeFetch(&reply{}, 13, nil, 0, about, leader{}, false)
+		defer r.close()
+		return r.size
+	}
 }

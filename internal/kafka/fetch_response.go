@@ -3,6 +3,7 @@ package kafka
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -98,11 +99,15 @@ type fetchEncoder struct {
 	fetchResponse
 }
 
+// fetchPartitionBytes is about what a partition takes without its records.
+const fetchPartitionBytes = 48
+
 // encodeFetch encodes a response about these partitions, those of a topic one
 // after the other. It takes over the results.
 func encodeFetch(r *reply, version int16, top error, session int32, about []fetchResult, leader leader, committed bool) *fetchResponse {
 	e := fetchEncoder{b: (*outBuffers.Get().(*[]byte))[:0], version: version, flexible: version >= 12}
 	e.about = about
+	e.b = slices.Grow(e.b, 64+fetchPartitionBytes*len(about))
 	e.b = appendResponseHeader(e.b, r)
 	e.int32(0) // throttle
 	if version >= 7 {

@@ -30,7 +30,9 @@ func (s *Server) metadata(rq *request, req *kmsg.MetadataRequest) kmsg.Response 
 	resp.AuthorizedOperations = operations(req.IncludeClusterAuthorizedOperations, clusterOperations)
 	b := topicMetadata{s: s, operations: operations(req.IncludeTopicAuthorizedOperations, topicOperations), replicas: s.replicas()}
 	if req.Topics == nil || rq.version == 0 && len(req.Topics) == 0 {
-		for _, t := range s.broker.Topics() {
+		all := s.broker.Topics()
+		resp.Topics = make([]kmsg.MetadataResponseTopic, 0, len(all))
+		for _, t := range all {
 			resp.Topics = append(resp.Topics, b.topic(t))
 		}
 		return resp
