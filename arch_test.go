@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"internal/datafile":          {"internal/engine"},
 	"internal/engine":            {},
 	"internal/engine/disk":       {"internal/engine", "internal/mutant"},
-	"internal/engine/mem":        {"internal/engine/disk"},
+	"internal/engine/mem":        {"internal/engine", "internal/engine/disk"},
 	"internal/engine/enginetest": {"internal/engine", "internal/engine/disk", "internal/engine/mem"},
 	"internal/record":            {},
 	"internal/enc":               {},

@@ -72,19 +72,25 @@ func (n *Node) bind(ctx context.Context) (err error) {
 	return nil
 }
 
-func (n *Node) openEngine(context.Context) (err error) {
+func (n *Node) openEngine(context.Context) error {
+	var eng *disk.Engine
+	var err error
 	switch n.cfg.Engine {
 	case "disk":
-		n.engine, err = disk.Open(disk.Options{
+		eng, err = disk.Open(disk.Options{
 			Dir: n.cfg.DataDir, FileBytes: n.cfg.FileBytes,
 			Logf: func(format string, args ...any) { n.cfg.Logger.Warn(fmt.Sprintf(format, args...)) },
 		})
 	case "mem":
-		n.engine, err = mem.New(mem.Options{FileBytes: n.cfg.FileBytes}).Engine()
+		eng, err = mem.New(mem.Options{FileBytes: n.cfg.FileBytes}).Engine()
 	default:
-		return fmt.Errorf("engine %q is not one of disk, mem", n.cfg.Engine)
+		err = fmt.Errorf("engine %q is not one of disk, mem", n.cfg.Engine)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	n.engine = eng
+	return nil
 }
 
 func (n *Node) openBroker(ctx context.Context) (err error) {

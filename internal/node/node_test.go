@@ -1,0 +1,187 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/waxwing-mq/waxwing/internal/engine"
+)
+
+func testConfig(t *testing.T) Config {
+	cfg := DefaultConfig()
+	cfg.DataDir = filepath.Join(t.TempDir(), "data")
+	cfg.KafkaAddr, cfg.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.FileBytes = 1 << 20
+	cfg.Version = "test"
+	return cfg
+}
+
+func start(t *testing.T, cfg Config) *Node {
+	t.Helper()
+	n, err := Start(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func stop(t *testing.T, n *Node) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := n.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, n *Node, path string) (int, string) {
+	t.Helper()
+	resp, err := http.Get("http://" + n.HTTPAddr() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func produce(t *testing.T, n *Node, value string) *kgo.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(n.KafkaAddr()), kgo.AllowAutoTopicCreation())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	r, err := client.ProduceSync(ctx, &kgo.Record{Topic: "t", Value: []byte(value)}).First()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestServeStopServe(t *testing.T) {
+	cfg := testConfig(t)
+	for i := range 3 {
+		n := start(t, cfg)
+		if r := produce(t, n, fmt.Sprint(i)); r.Offset != int64(i) {
+			t.Fatalf("round %d: offset %d", i, r.Offset)
+		}
+		stop(t, n)
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	n := start(t, testConfig(t))
+	defer stop(t, n)
+	produce(t, n, "x")
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if code, body := get(t, n, path); code != http.StatusOK {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	code, body := get(t, n, "/metrics")
+	if code != http.StatusOK {
+		t.Fatal(code)
+	}
+	for _, want := range []string{
+		"waxwing_topics 1\n", "waxwing_partitions 1\n", "waxwing_disk_full 0\n", "waxwing_journal_slots_total ",
+		`waxwing_kafka_request_seconds_count{api="Produce"} 1`, `waxwing_info{cluster="`, "waxwing_kafka_received_bytes_total ",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("/metrics lacks %q", want)
+		}
+	}
+}
+
+func TestListenersCanBeOff(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.KafkaAddr, cfg.HTTPAddr = "", ""
+	n := start(t, cfg)
+	defer stop(t, n)
+	if n.KafkaAddr() != "" || n.HTTPAddr() != "" {
+		t.Fatal(n.KafkaAddr(), n.HTTPAddr())
+	}
+}
+
+func TestStartErrors(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	held := testConfig(t)
+	n := start(t, held)
+	defer stop(t, n)
+	held.KafkaAddr, held.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0"
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	newer := testConfig(t)
+	stop(t, start(t, newer))
+	if err := os.WriteFile(filepath.Join(newer.DataDir, "FORMAT"), []byte("waxwing folder format 99\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		cfg  Config
+		want string
+		is   error
+	}{
+		"port in use":  {with(testConfig(t), func(c *Config) { c.KafkaAddr = taken.Addr().String() }), "address already in use", nil},
+		"folder held":  {held, held.DataDir, engine.ErrHeld},
+		"not a folder": {with(testConfig(t), func(c *Config) { c.DataDir = file }), file, nil},
+		"newer folder": {newer, newer.DataDir, engine.ErrNewer},
+		"engine":       {with(testConfig(t), func(c *Config) { c.Engine = "tape" }), "tape", nil},
+		"setting": {with(testConfig(t), func(c *Config) { c.BrokerConfig = map[string]string{"no.such": "1"} }),
+			"no.such", nil},
+		"advertise": {with(testConfig(t), func(c *Config) { c.Advertise = "host:notaport" }), "notaport", nil},
+	} {
+		n, err := Start(context.Background(), c.cfg)
+		if err == nil {
+			stop(t, n)
+			t.Errorf("%s: started", name)
+			continue
+		}
+		if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || c.is != nil && !errors.Is(err, c.is) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func with(c Config, change func(*Config)) Config {
+	change(&c)
+	return c
+}
+
+func TestAdvertised(t *testing.T) {
+	bound := &net.TCPAddr{IP: net.IPv4zero, Port: 9092}
+	for _, c := range []struct {
+		advertise, host string
+		port            int32
+	}{
+		{"", "localhost", 9092}, {"broker.example", "broker.example", 9092}, {"broker.example:19092", "broker.example", 19092},
+		{"10.1.2.3", "10.1.2.3", 9092}, {"[::1]:99", "::1", 99}, {"::1", "::1", 9092},
+	} {
+		cfg := Config{Advertise: c.advertise}
+		host, port, err := cfg.advertised(bound)
+		if err != nil || host != c.host || port != c.port {
+			t.Errorf("%q: %s %d, %v", c.advertise, host, port, err)
+		}
+	}
+}
