@@ -92,7 +92,9 @@ type Shard interface {
 	// after, in order. A torn tail is cut. Damage (a bad slot which has a
 	// valid successor, a gap, a missing file) returns an *ErrDamaged; a
 	// newer format returns ErrNewer. An error of fn stops it and is
-	// returned. Slots at or below after may have been trimmed.
+	// returned. After any error, what fn was given must not be served.
+	// Slots at or below after may have been trimmed; a log that ends before
+	// after is damaged.
 	// The Slot that fn sees says where its bytes are now, that is, after
 	// the tail has been written again.
 	Recover(ctx context.Context, after SlotNo, fn func(Slot) error) error
