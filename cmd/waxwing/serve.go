@@ -76,7 +76,7 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&c.HTTPAddr, "http", "127.0.0.1:8080", "listen here for health and metrics")
 	fs.StringVar(&c.Advertise, "advertise", c.Advertise, "host or host:port that clients are told (default: the listen address)")
 	addEnum(cmd, s.engine, "engine", "", "keep data on disk, or in memory for tests")
-	fs.IntVar(&c.Shards, "shards", c.Shards, "number of logs, fixed when the folder is made")
+	fs.IntVar(&c.Shards, "shards", c.Shards, "number of logs that the data is spread over; may grow, never shrink")
 	fs.IntVar(&c.DefaultPartitions, "default-partitions", c.DefaultPartitions, "partitions of a topic that asks for none (num.partitions)")
 	fs.BoolVar(&c.AutoCreateTopics, "auto-create-topics", c.AutoCreateTopics, "create a topic when a client first names it")
 	fs.Var(&s.fileBytes, "file-bytes", "size of a journal file")
@@ -98,19 +98,43 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	must(cmd.MarkFlagFilename("port-file"))
 }
 
+// shardsMax bounds --shards. Each shard has journal files of its own, which take
+// their disk space before they are used.
+const shardsMax = 64
+
+// check refuses values that the node would take to mean something else.
+func (s *serve) check() error {
+	switch {
+	case s.cfg.DataDir == "":
+		return fmt.Errorf("data: must name a folder")
+	case s.cfg.Shards < 1 || s.cfg.Shards > shardsMax:
+		return fmt.Errorf("shards: must be between 1 and %d, not %d", shardsMax, s.cfg.Shards)
+	case s.cfg.DefaultPartitions < 1:
+		return fmt.Errorf("default-partitions: must be at least 1, not %d", s.cfg.DefaultPartitions)
+	case s.fileBytes == 0:
+		return fmt.Errorf("file-bytes: must be more than 0")
+	case s.cfg.NodeID < 0:
+		return fmt.Errorf("node-id: must be at least 0, not %d", s.cfg.NodeID)
+	case s.cfg.RetentionCheck < 0:
+		return fmt.Errorf("retention-check: must not be negative")
+	case s.cfg.InitialRebalanceDelay < 0:
+		return fmt.Errorf("initial-rebalance-delay: must not be negative")
+	case s.drain <= 0:
+		return fmt.Errorf("shutdown-timeout: must be more than 0")
+	}
+	return nil
+}
+
 // settle reads the file, which the flags and the environment precede, and
-// checks the values that the node does not.
+// completes the node's configuration.
 func (s *serve) settle(cmd *cobra.Command) error {
 	if s.configFile != "" {
 		if err := applyFile(cmd.Flags(), s.configFile); err != nil {
 			return err
 		}
 	}
-	if s.cfg.DataDir == "" {
-		return fmt.Errorf("--data must name a folder")
-	}
-	if s.drain <= 0 {
-		return fmt.Errorf("--shutdown-timeout must be more than 0")
+	if err := s.check(); err != nil {
+		return err
 	}
 	s.cfg.Engine = s.engine.value
 	s.cfg.FileBytes = int64(s.fileBytes)
