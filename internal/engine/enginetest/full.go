@@ -46,8 +46,15 @@ func testFull(t *testing.T, p Place) {
 	if !s.shard.Full() {
 		t.Error("not full after ErrFull")
 	}
+	room, reserve := s.shard.Room(), s.eng.Traits().ReserveBytes
+	if room < reserve || room > reserve+8192 { // a slot of 3,164 bytes did not fit
+		t.Errorf("room of %d bytes when full, the reserve is %d", room, reserve)
+	}
 	if n := s.appendUntilFull(true); n < 4 {
 		t.Errorf("the reserve held %d slots", n)
+	}
+	if left := s.shard.Room(); left >= room || left > 8192 {
+		t.Errorf("room of %d bytes when the reserve is used up, %d before", left, room)
 	}
 	if _, err := s.tryAppend(fill(1, 1, 1), false); !errors.Is(err, engine.ErrFull) {
 		t.Errorf("append without reserve when all is used up: %v", err)
