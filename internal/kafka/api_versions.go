@@ -48,7 +48,7 @@ func versionsOf(a *api) kmsg.ApiVersionsResponseApiKey {
 // unsupportedApiVersions answers a version that this server has never heard
 // of. Nothing after the correlation id can be read.
 func (c *conn) unsupportedApiVersions(f *frame, h header) error {
-	r, _, err := c.begin(h, len(f.b))
+	r, _, err := c.begin(h, len(f.b), false)
 	if err != nil {
 		return err
 	}

@@ -221,13 +221,14 @@ func newReply(h header, weight int) *reply {
 }
 
 // begin gives a request other than a produce its place among the replies. It
-// waits until the produces before it are done, as Kafka's handling of one
-// request after the other would have it.
-func (c *conn) begin(h header, weight int) (*reply, *request, error) {
+// waits until the produces and commits before it are done, as Kafka's handling
+// of one request after the other would have it.
+func (c *conn) begin(h header, weight int, prompt bool) (*reply, *request, error) {
 	if err := c.replies.quiet(c.ctx); err != nil {
 		return nil, nil, err
 	}
 	r := newReply(h, weight)
+	r.prompt = prompt
 	if err := c.replies.add(c.ctx, r); err != nil {
 		return nil, nil, err
 	}
@@ -240,7 +241,7 @@ func answer[Q kmsg.Request](c *conn, f *frame, h header, body []byte, handle fun
 	if err != nil {
 		return err
 	}
-	r, rq, err := c.begin(h, len(f.b))
+	r, rq, err := c.begin(h, len(f.b), false)
 	if err != nil {
 		return err
 	}
@@ -253,13 +254,14 @@ func answer[Q kmsg.Request](c *conn, f *frame, h header, body []byte, handle fun
 // later carries out a request that the broker answers when it can. handle is
 // given a function to answer with, from any goroutine, and returns how to
 // forget the request when the connection is lost. It copies the byte slices
-// that it passes on: the frame is gone when it returns.
-func later[Q kmsg.Request](c *conn, f *frame, h header, body []byte, handle func(*request, Q, func(kmsg.Response)) (forget func())) error {
+// that it passes on: the frame is gone when it returns. A prompt request does
+// not wait for other clients; the ones after it, and a stop, wait for it.
+func later[Q kmsg.Request](c *conn, f *frame, h header, body []byte, prompt bool, handle func(*request, Q, func(kmsg.Response)) (forget func())) error {
 	req, err := decode[Q](h, body)
 	if err != nil {
 		return err
 	}
-	r, rq, err := c.begin(h, len(f.b))
+	r, rq, err := c.begin(h, len(f.b), prompt)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (c *conn) fetch(f *frame, h header, body []byte) error {
 	if err != nil {
 		return err
 	}
-	r, _, err := c.begin(h, len(f.b))
+	r, _, err := c.begin(h, len(f.b), false)
 	if err != nil {
 		return err
 	}

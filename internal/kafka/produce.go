@@ -52,7 +52,7 @@ func (c *conn) produce(f *frame, h header, body []byte) error {
 		}
 	} else {
 		r := newReply(h, len(f.b))
-		r.produce, r.message, r.release = true, &p.resp, func() { p.frame.release() }
+		r.prompt, r.message, r.release = true, &p.resp, func() { p.frame.release() }
 		if err := c.replies.add(c.ctx, r); err != nil {
 			return err
 		}

@@ -16,8 +16,8 @@ import (
 type reply struct {
 	key         int16
 	correlation int32
-	flexible    bool // the response header has tagged fields
-	produce     bool
+	flexible    bool  // the response header has tagged fields
+	prompt      bool  // answered without waiting for other clients
 	weight      int64 // bytes that the request holds until it is answered
 	begun       time.Time
 
@@ -55,7 +55,7 @@ type replies struct {
 	queue   []*reply // those that are not taken yet, oldest first
 	open    int      // added and not written yet
 	bytes   int64    // weight of these
-	produce int      // produces that are not done yet, in the queue or without a reply
+	prompt  int      // prompt requests that are not done yet, in the queue or without a reply
 	waiting bool     // the read loop waits for a change
 	closed  bool
 
@@ -102,8 +102,8 @@ func (q *replies) add(ctx context.Context, r *reply) error {
 	q.queue = append(q.queue, r)
 	q.open++
 	q.bytes += r.weight
-	if r.produce {
-		q.produce++
+	if r.prompt {
+		q.prompt++
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func (q *replies) addSilent(ctx context.Context, weight int64) error {
 	defer q.mu.Unlock()
 	q.open++
 	q.bytes += weight
-	q.produce++
+	q.prompt++
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (q *replies) addSilent(ctx context.Context, weight int64) error {
 func (q *replies) silentDone(weight int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.produce--
+	q.prompt--
 	q.settle(1, weight)
 }
 
@@ -149,8 +149,8 @@ func (q *replies) settle(n int, weight int64) {
 func (q *replies) complete(r *reply) {
 	q.mu.Lock()
 	r.done = true
-	if r.produce {
-		q.produce--
+	if r.prompt {
+		q.prompt--
 		if q.waiting {
 			token(q.changed)
 		}
@@ -166,10 +166,10 @@ func (q *replies) complete(r *reply) {
 	}
 }
 
-// quiet waits until no produce is under way: what follows on a connection
-// sees what came before.
+// quiet waits until no prompt request is under way: what follows on a
+// connection sees what came before.
 func (q *replies) quiet(ctx context.Context) error {
-	return q.wait(ctx, func() bool { return q.produce == 0 })
+	return q.wait(ctx, func() bool { return q.prompt == 0 })
 }
 
 // busy says whether a request waits for its answer.

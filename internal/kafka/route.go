@@ -9,6 +9,7 @@ import (
 // route carries out one request whose shape is right. It owns the frame,
 // unless it returns an error, which closes the connection.
 func (c *conn) route(f *frame, h header, body []byte) error {
+	const prompt, waits = true, false
 	s := c.s
 	switch kmsg.Key(h.key) {
 	// The hot path, and what waits.
@@ -37,15 +38,15 @@ func (c *conn) route(f *frame, h header, body []byte) error {
 
 	// Consumer groups.
 	case kmsg.JoinGroup:
-		return later(c, f, h, body, s.joinGroup)
+		return later(c, f, h, body, waits, s.joinGroup)
 	case kmsg.SyncGroup:
-		return later(c, f, h, body, s.syncGroup)
+		return later(c, f, h, body, waits, s.syncGroup)
 	case kmsg.Heartbeat:
-		return later(c, f, h, body, s.heartbeat)
+		return later(c, f, h, body, prompt, s.heartbeat)
 	case kmsg.LeaveGroup:
-		return later(c, f, h, body, s.leaveGroup)
+		return later(c, f, h, body, prompt, s.leaveGroup)
 	case kmsg.OffsetCommit:
-		return later(c, f, h, body, s.offsetCommit)
+		return later(c, f, h, body, prompt, s.offsetCommit)
 	case kmsg.OffsetFetch:
 		return answer(c, f, h, body, s.offsetFetch)
 	case kmsg.OffsetDelete:

@@ -61,7 +61,7 @@ var brokerTable = []brokerSetting{
 		func(b *Broker, v string) { b.GroupInitialRebalanceDelay = span(v, time.Millisecond) }},
 	{integer("group.max.session.timeout.ms", "1800000", 1, "Longest session timeout that a member may ask for.").readOnly(),
 		func(b *Broker, v string) { b.GroupMaxSessionTimeout = span(v, time.Millisecond) }},
-	{integer("group.max.size", "2147483647", 1, "Most members of a group.").readOnly(),
+	{integer("group.max.size", "10000", 1, "Most members of a group. Kafka's default is 2147483647.").readOnly(),
 		func(b *Broker, v string) { b.GroupMaxSize = int(number(v)) }},
 	{integer("group.min.session.timeout.ms", "6000", 1, "Shortest session timeout that a member may ask for.").readOnly(),
 		func(b *Broker, v string) { b.GroupMinSessionTimeout = span(v, time.Millisecond) }},
