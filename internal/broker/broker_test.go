@@ -650,6 +650,21 @@ func committed(t *testing.T, f *fixture, g, topic string) int64 {
 	return got.(group.FetchReply).Groups[0].Topics[0].Partitions[0].Offset
 }
 
+func TestNumberOfShardsStays(t *testing.T) {
+	f := newFixture(t, 3)
+	f.close()
+	eng, err := disk.Open(disk.Options{Dir: f.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer eng.Close()
+	for _, n := range []int{1, 2, 4} {
+		if _, err := broker.Open(context.Background(), broker.Config{Engine: eng, Shards: n}); err == nil {
+			t.Fatalf("opened with %d shards", n)
+		}
+	}
+}
+
 func TestSecondProcessIsRefused(t *testing.T) {
 	f := newFixture(t, 1)
 	if _, err := disk.Open(disk.Options{Dir: f.dir}); !errors.Is(err, engine.ErrHeld) {

@@ -24,7 +24,7 @@ import (
 // Config is what a Broker is built from. Only Engine is required.
 type Config struct {
 	Engine engine.Engine
-	Shards int              // number of shards, at least 1; may grow, never shrink
+	Shards int              // number of shards, at least 1; decided at the first start
 	Now    func() time.Time // the clock of all decisions
 	Rand   io.Reader        // topic ids and the cluster id
 	Logger *slog.Logger
@@ -75,6 +75,11 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 			return nil, err
 		}
 		b.shards = append(b.shards, s)
+		// Groups are spread by a hash over the shards, so their number stays.
+		if n := b.shards[0].d.catalog.Shards; n != 0 && int(n) != cfg.Shards {
+			b.releaseShards()
+			return nil, fmt.Errorf("the data was founded with %d shards and cannot be opened with %d", n, cfg.Shards)
+		}
 	}
 	if err := b.begin(ctx); err != nil {
 		b.releaseShards()
@@ -333,7 +338,7 @@ func (b *Broker) found(ctx context.Context) error {
 	home := b.shards[0]
 	id, err := call(ctx, home, func(int64) ([16]byte, error) {
 		if home.d.catalog.Cluster == ([16]byte{}) {
-			e := &topic.Founded{Cluster: b.newID()}
+			e := &topic.Founded{Cluster: b.newID(), Shards: uint32(len(b.shards))}
 			home.log(typeFounded, e, nil, nil)
 		}
 		return home.d.catalog.Cluster, nil

@@ -21,6 +21,7 @@ type Topic struct {
 // Catalog is what shard 0 knows of the whole cluster.
 type Catalog struct {
 	Cluster      [16]byte
+	Shards       uint32 // of the cluster; 0 before it was founded
 	NextProducer int64
 	Settings     map[string]string // dynamic broker settings
 	byID         map[ID]*Topic
@@ -82,11 +83,12 @@ func (c *Catalog) ApplyConfigured(e *Configured) {
 func (c *Catalog) ApplyProducerGiven(e *ProducerGiven) { c.NextProducer = e.ProducerID + 1 }
 
 // ApplyFounded takes the cluster's id in.
-func (c *Catalog) ApplyFounded(e *Founded) { c.Cluster = e.Cluster }
+func (c *Catalog) ApplyFounded(e *Founded) { c.Cluster, c.Shards = e.Cluster, e.Shards }
 
 // Snapshot appends the state.
 func (c *Catalog) Snapshot(dst []byte) []byte {
 	dst = append(dst, c.Cluster[:]...)
+	dst = binary.AppendUvarint(dst, uint64(c.Shards))
 	dst = binary.AppendUvarint(dst, uint64(c.NextProducer))
 	dst = appendSettings(dst, c.Settings)
 	dst = binary.AppendUvarint(dst, uint64(len(c.byID)))
@@ -103,6 +105,7 @@ func (c *Catalog) Snapshot(dst []byte) []byte {
 func (c *Catalog) Restore(r *enc.Reader) error {
 	*c = *NewCatalog()
 	copy(c.Cluster[:], r.Take(16))
+	c.Shards = uint32(r.Uvarint())
 	c.NextProducer = int64(r.Uvarint())
 	c.Settings = readSettings(r)
 	for n := r.Count(19); n > 0 && r.Err() == nil; n-- {

@@ -241,18 +241,25 @@ func (e *ProducerGiven) Decode(b []byte) error {
 	return r.Done()
 }
 
-// Founded says that the cluster exists and what its id is.
+// Founded says that the cluster exists, what its id is, and over how many
+// shards groups are spread from now on.
 //
-//	16 bytes id
-type Founded struct{ Cluster [16]byte }
+//	16 bytes id · u shards
+type Founded struct {
+	Cluster [16]byte
+	Shards  uint32
+}
 
 // Append encodes the entry.
-func (e *Founded) Append(dst []byte) []byte { return append(dst, e.Cluster[:]...) }
+func (e *Founded) Append(dst []byte) []byte {
+	return binary.AppendUvarint(append(dst, e.Cluster[:]...), uint64(e.Shards))
+}
 
 // Decode is the reverse of Append.
 func (e *Founded) Decode(b []byte) error {
 	r := enc.NewReader(b)
 	copy(e.Cluster[:], r.Take(16))
+	e.Shards = uint32(r.Uvarint())
 	return r.Done()
 }
 
