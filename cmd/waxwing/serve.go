@@ -162,6 +162,10 @@ func (s *serve) run(cmd *cobra.Command, _ []string) error {
 	if s.showConfig {
 		return printSettings(cmd.OutOrStdout(), cmd.Flags())
 	}
+	var err error
+	if s.cfg.DataDir, err = filepath.Abs(s.cfg.DataDir); err != nil {
+		return err
+	}
 	profiles, err := startPprof(s.pprof)
 	if err != nil {
 		return err
@@ -193,9 +197,6 @@ func (s *serve) run(cmd *cobra.Command, _ []string) error {
 // announce says where to connect, on stdout and in the port file.
 func (s *serve) announce(w io.Writer, addrs listenAddrs) error {
 	where := s.cfg.DataDir
-	if full, err := filepath.Abs(where); err == nil {
-		where = full
-	}
 	if s.cfg.Engine == "mem" {
 		where = "in memory, gone at the end"
 	}
