@@ -19,12 +19,11 @@ import (
 // writer sends the replies; fetches that wait have a goroutine each. serve
 // waits for all of them.
 type conn struct {
-	s            *Server
-	nc           net.Conn
-	host         string // the client's address, for people
-	replies      *replies
-	frames       frameReader
-	writeTimeout time.Duration
+	s       *Server
+	nc      net.Conn
+	host    string // the client's address, for people
+	replies *replies
+	frames  frameReader
 
 	ctx      context.Context // done when the connection is lost
 	cancel   context.CancelCauseFunc
@@ -43,9 +42,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 	st := s.broker.Settings()
 	c := &conn{
 		s: s, nc: nc, replies: newReplies(),
-		writeTimeout: st.ConnectionIdleMax,
-		stopping:     make(chan struct{}),
-		waits:        map[*reply]func(){},
+		stopping: make(chan struct{}),
+		waits:    map[*reply]func(){},
 	}
 	if host, _, err := net.SplitHostPort(nc.RemoteAddr().String()); err == nil {
 		c.host = host
@@ -66,6 +64,7 @@ func (c *conn) serve(ctx context.Context) {
 	for _, end := range []context.Context{ctx, c.s.ctx} {
 		defer context.AfterFunc(end, c.stop)()
 	}
+	defer context.AfterFunc(c.ctx, c.hangUp)()
 
 	flush := make(chan struct{})
 	var writer sync.WaitGroup
@@ -104,11 +103,13 @@ func (c *conn) stopped() bool {
 	}
 }
 
-// fail ends the connection: whatever waits, stops waiting. Unless the server
-// is stopping, the socket is closed, which ends reads and writes too.
-func (c *conn) fail(err error) {
-	c.cancel(err)
-	if !errors.Is(err, errStopping) {
+// fail ends the connection: whatever waits, stops waiting. It does not block.
+func (c *conn) fail(err error) { c.cancel(err) }
+
+// hangUp closes the socket of a connection that has failed, which ends reads
+// and writes. At a stop the writer still has something to say.
+func (c *conn) hangUp() {
+	if !errors.Is(context.Cause(c.ctx), errStopping) {
 		c.nc.Close()
 	}
 }
@@ -245,8 +246,18 @@ func answer[Q kmsg.Request](c *conn, f *frame, h header, body []byte, handle fun
 	if err != nil {
 		return err
 	}
-	r.message = handle(rq, req)
+	resp := handle(rq, req)
 	f.release()
+	// A client that does not read must not make the server hold more
+	// responses than memory allows.
+	b, err := appendResponse(nil, r, resp)
+	if err != nil {
+		return err
+	}
+	if err := c.s.memory.take(c.ctx, cap(b)); err != nil {
+		return err
+	}
+	r.encoded, r.release = b, func() { c.s.memory.giveBack(cap(b)) }
 	c.replies.complete(r)
 	return nil
 }

@@ -1,8 +1,10 @@
 package kafka_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -393,5 +395,46 @@ func TestLargeFrames(t *testing.T) {
 	}
 	if _, err := conn.Write(encode(&kmsg.DescribeGroupsRequest{Groups: names}, 0, 1)); err == nil {
 		conn.closed()
+	}
+}
+
+// TestAClientThatDoesNotReadHoldsLittle: what is answered and not read waits as
+// requests in the socket, not as responses in memory.
+func TestAClientThatDoesNotReadHoldsLittle(t *testing.T) {
+	var in atomic.Int64
+	n := start(t, countIn(&in))
+	for i := range 200 {
+		n.topic(t, fmt.Sprintf("topic-%d", i), 50)
+	}
+	frame := encode(&kmsg.MetadataRequest{}, 12, 1)
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const clients, each = 4, 300
+	for range clients {
+		conn := n.dial(t)
+		if _, err := conn.Write(bytes.Repeat(frame, each)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// All would be 360 MB of responses. Wait until the server takes no more.
+	last := int64(-1)
+	eventually(t, "the server stops reading", func() bool {
+		now := in.Load()
+		still := now == last && now > 0
+		last = now
+		time.Sleep(200 * time.Millisecond)
+		return still
+	})
+	if taken := last / int64(len(frame)); taken > clients*40 {
+		t.Errorf("%d of %d requests were taken", taken, clients*each)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if took := int64(after.HeapAlloc) - int64(before.HeapAlloc); took > 64<<20 {
+		t.Errorf("%d MiB of memory", took>>20)
+	}
+	if resp := n.dial(t).ask(&kmsg.MetadataRequest{}, 12).(*kmsg.MetadataResponse); len(resp.Topics) != 200 {
+		t.Errorf("a bystander got %d topics", len(resp.Topics))
 	}
 }

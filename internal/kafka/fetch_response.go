@@ -68,7 +68,7 @@ func (f *fetchResponse) close() {
 
 // write sends the response. If it fails after it has begun, the connection
 // must be closed.
-func (f *fetchResponse) write(out *outBuffer, r *reply) error {
+func (f *fetchResponse) write(out *outBuffer) error {
 	if f.size-4 > 1<<31-1 {
 		return errResponseTooLarge
 	}

@@ -94,12 +94,8 @@ func class(n int) (index, size int) {
 // get returns a buffer of n bytes. It waits while too much is in use.
 func (m *memory) get(ctx context.Context, n int) ([]byte, error) {
 	i, size := class(n)
-	if !m.budget.TryAcquire(m.weight(size)) {
-		ctx, cancel := context.WithTimeout(ctx, memoryWait)
-		defer cancel()
-		if err := m.budget.Acquire(ctx, m.weight(size)); err != nil {
-			return nil, fmt.Errorf("no memory for a request of %d bytes: %w", n, err)
-		}
+	if err := m.take(ctx, size); err != nil {
+		return nil, err
 	}
 	if i >= 0 {
 		if b, ok := m.classes[i].Get().(*[]byte); ok {
@@ -109,12 +105,28 @@ func (m *memory) get(ctx context.Context, n int) ([]byte, error) {
 	return make([]byte, n, size), nil
 }
 
+// take counts n bytes against the limit. It waits while too much is in use.
+func (m *memory) take(ctx context.Context, n int) error {
+	if m.budget.TryAcquire(m.weight(n)) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, memoryWait)
+	defer cancel()
+	if err := m.budget.Acquire(ctx, m.weight(n)); err != nil {
+		return fmt.Errorf("no memory for %d bytes: %w", n, err)
+	}
+	return nil
+}
+
+// giveBack is the reverse of take.
+func (m *memory) giveBack(n int) { m.budget.Release(m.weight(n)) }
+
 // weight lets a single buffer that is larger than the whole budget pass when
 // it is alone.
 func (m *memory) weight(size int) int64 { return min(int64(size), m.total) }
 
 func (m *memory) put(b []byte) {
-	m.budget.Release(m.weight(cap(b)))
+	m.giveBack(cap(b))
 	if i, size := class(cap(b)); i >= 0 && size == cap(b) {
 		b = b[:0]
 		m.classes[i].Put(&b)

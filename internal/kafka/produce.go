@@ -3,6 +3,7 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -25,8 +26,8 @@ import (
 // 7 on it may be compressed with zstd. From 8 on errors name records. 13 names
 // topics by id.
 
-// produceCall is one request on its way. Its frame is held until it is
-// answered: batches and topic names alias it.
+// produceCall is one request on its way. Its frame, which req and the batches
+// alias, is held until everything is durable.
 type produceCall struct {
 	c      *conn
 	frame  frame
@@ -52,7 +53,7 @@ func (c *conn) produce(f *frame, h header, body []byte) error {
 		}
 	} else {
 		r := newReply(h, len(f.b))
-		r.prompt, r.message, r.release = true, &p.resp, func() { p.frame.release() }
+		r.prompt, r.message = true, &p.resp
 		if err := c.replies.add(c.ctx, r); err != nil {
 			return err
 		}
@@ -81,11 +82,17 @@ func (p *produceCall) build() {
 	for i := range p.req.Topics {
 		rt := &p.req.Topics[i]
 		t := &p.resp.Topics[i]
-		t.Topic, t.TopicID = rt.Topic, rt.TopicID
+		t.TopicID = rt.TopicID
 		t.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(rt.Partitions))
 		topic, err := p.c.s.topic(p.req.Version >= 13, rt.Topic, rt.TopicID)
-		if err == nil && internal(topic.Name) {
+		switch {
+		case err != nil:
+			t.Topic = strings.Clone(rt.Topic)
+		case internal(topic.Name):
 			err = kerr.InvalidTopicException
+			fallthrough
+		default:
+			t.Topic = topic.Name
 		}
 		if whole != nil {
 			err = whole
@@ -182,11 +189,11 @@ func (p *produceCall) done(*broker.AppendRequest) {
 		}
 		place.BaseOffset, place.LogStartOffset = it.Base, it.Start
 	}
+	p.frame.release()
 	if p.reply != nil {
 		p.c.replies.complete(p.reply)
 		return
 	}
-	p.frame.release()
 	if p.failed != nil {
 		p.c.fail(fmt.Errorf("a produce with acks=0 failed: %w", p.failed))
 	}

@@ -21,8 +21,9 @@ type reply struct {
 	weight      int64 // bytes that the request holds until it is answered
 	begun       time.Time
 
-	// Set before complete; one of both.
+	// Set before complete; one of them.
 	message kmsg.Response
+	encoded []byte // with length and header
 	fetch   *fetchResponse
 
 	release func() // called once, when the reply is written or dropped; may be nil
@@ -39,13 +40,21 @@ func (r *reply) drop() {
 		r.release()
 		r.release = nil
 	}
+	r.message, r.encoded = nil, nil
 }
 
 // Limits of one connection. A request above them waits in its socket.
 const (
 	repliesMax     = 512
 	repliesByteMax = 64 << 20
+	// othersMax is for requests that are no produce, whose responses may be
+	// large.
+	othersMax = 16
 )
+
+// writeStallMax is how long a client may take to read some of what is written
+// to it.
+const writeStallMax = 60 * time.Second
 
 // replies keeps the responses of a connection in the order of its requests.
 // One goroutine (the read loop) adds and waits, any completes, one (the
@@ -54,6 +63,7 @@ type replies struct {
 	mu      sync.Mutex
 	queue   []*reply // those that are not taken yet, oldest first
 	open    int      // added and not written yet
+	others  int      // of these, those that are no produce
 	bytes   int64    // weight of these
 	prompt  int      // prompt requests that are not done yet, in the queue or without a reply
 	waiting bool     // the read loop waits for a change
@@ -94,7 +104,7 @@ func (q *replies) wait(ctx context.Context, ok func() bool) error {
 
 // add gives r its place. It waits while the connection has too much open.
 func (q *replies) add(ctx context.Context, r *reply) error {
-	if err := q.room(ctx, r.weight); err != nil {
+	if err := q.room(ctx, r.weight, r.key != kmsg.Produce.Int16()); err != nil {
 		return err
 	}
 	q.mu.Lock()
@@ -102,6 +112,9 @@ func (q *replies) add(ctx context.Context, r *reply) error {
 	q.queue = append(q.queue, r)
 	q.open++
 	q.bytes += r.weight
+	if r.key != kmsg.Produce.Int16() {
+		q.others++
+	}
 	if r.prompt {
 		q.prompt++
 	}
@@ -109,15 +122,18 @@ func (q *replies) add(ctx context.Context, r *reply) error {
 }
 
 // room waits until a request of that weight may be open too.
-func (q *replies) room(ctx context.Context, weight int64) error {
+func (q *replies) room(ctx context.Context, weight int64, other bool) error {
 	return q.wait(ctx, func() bool {
+		if other && q.others >= othersMax {
+			return false
+		}
 		return q.open == 0 || q.open < repliesMax && q.bytes+weight <= repliesByteMax
 	})
 }
 
 // addSilent counts a produce that gets no response.
 func (q *replies) addSilent(ctx context.Context, weight int64) error {
-	if err := q.room(ctx, weight); err != nil {
+	if err := q.room(ctx, weight, false); err != nil {
 		return err
 	}
 	q.mu.Lock()
@@ -133,12 +149,13 @@ func (q *replies) silentDone(weight int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.prompt--
-	q.settle(1, weight)
+	q.settle(1, 0, weight)
 }
 
 // settle takes replies that are written off the account. mu is held.
-func (q *replies) settle(n int, weight int64) {
+func (q *replies) settle(n, others int, weight int64) {
 	q.open -= n
+	q.others -= others
 	q.bytes -= weight
 	if q.waiting {
 		token(q.changed)
@@ -197,12 +214,16 @@ func (q *replies) take(dst []*reply) []*reply {
 // written takes replies off the account.
 func (q *replies) written(rs []*reply) {
 	var weight int64
+	others := 0
 	for _, r := range rs {
 		weight += r.weight
+		if r.key != kmsg.Produce.Int16() {
+			others++
+		}
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.settle(len(rs), weight)
+	q.settle(len(rs), others, weight)
 }
 
 // close drops what is not taken; what completes later is dropped then.
@@ -219,7 +240,7 @@ func (q *replies) close() {
 // writeLoop writes replies in order until stop, then what is ready, and
 // returns. It also returns when a write fails.
 func (c *conn) writeLoop(stop <-chan struct{}) error {
-	out := outBuffer{nc: c.nc, timeout: c.writeTimeout, count: c.s.cfg.Metrics.BytesOut}
+	out := outBuffer{nc: c.nc, count: c.s.cfg.Metrics.BytesOut}
 	var batch []*reply
 	for last := false; ; {
 		select {
@@ -245,9 +266,12 @@ func (c *conn) writeAll(out *outBuffer, batch []*reply) (err error) {
 		}
 	}()
 	for _, r := range batch {
-		if r.fetch != nil {
-			err = r.fetch.write(out, r)
-		} else {
+		switch {
+		case r.fetch != nil:
+			err = r.fetch.write(out)
+		case r.encoded != nil:
+			_, err = out.Write(r.encoded)
+		default:
 			err = out.message(r)
 		}
 		if err != nil {
@@ -263,11 +287,10 @@ func (c *conn) writeAll(out *outBuffer, batch []*reply) (err error) {
 // outBuffer gathers what goes to a socket, so that small replies share one
 // write. Between batches it holds no memory.
 type outBuffer struct {
-	nc      net.Conn
-	timeout time.Duration // of one write; negative: none
-	count   func(int64)   // may be nil
-	b       []byte
-	pooled  *[]byte
+	nc     net.Conn
+	count  func(int64) // may be nil
+	b      []byte
+	pooled *[]byte
 }
 
 const outBytes = 64 << 10
@@ -286,18 +309,26 @@ var errResponseTooLarge = errors.New("response larger than 2 GiB")
 // message adds a response: length, header, body.
 func (o *outBuffer) message(r *reply) error {
 	o.begin()
-	start := len(o.b)
-	o.b = appendResponseHeader(o.b, r)
-	o.b = r.message.AppendTo(o.b)
-	size := len(o.b) - start - 4
-	if size > 1<<31-1 {
-		return errResponseTooLarge
+	var err error
+	if o.b, err = appendResponse(o.b, r, r.message); err != nil {
+		return err
 	}
-	binary.BigEndian.PutUint32(o.b[start:], uint32(size))
 	if len(o.b) >= outBytes {
 		return o.send(nil)
 	}
 	return nil
+}
+
+// appendResponse appends length, header and body.
+func appendResponse(dst []byte, r *reply, body kmsg.Response) ([]byte, error) {
+	start := len(dst)
+	dst = body.AppendTo(appendResponseHeader(dst, r))
+	size := len(dst) - start - 4
+	if size > 1<<31-1 {
+		return dst, errResponseTooLarge
+	}
+	binary.BigEndian.PutUint32(dst[start:], uint32(size))
+	return dst, nil
 }
 
 // appendResponseHeader leaves the length zero.
@@ -326,10 +357,8 @@ func (o *outBuffer) Write(p []byte) (int, error) {
 // send writes what is gathered, and p, in one system call where the
 // connection can.
 func (o *outBuffer) send(p []byte) error {
-	if o.timeout >= 0 {
-		if err := o.nc.SetWriteDeadline(time.Now().Add(o.timeout)); err != nil {
-			return err
-		}
+	if err := o.nc.SetWriteDeadline(time.Now().Add(writeStallMax)); err != nil {
+		return err
 	}
 	parts := net.Buffers{o.b, p}
 	if len(p) == 0 {
