@@ -88,6 +88,7 @@ func (o *Options) complete() error {
 	if o.Dir == "" {
 		return errors.New("data folder: no path given")
 	}
+	o.Dir = filepath.Clean(o.Dir) // paths are compared with it
 	if o.FS == nil {
 		o.FS = OS()
 	}

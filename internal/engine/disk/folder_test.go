@@ -223,3 +223,22 @@ func TestUnusableFolder(t *testing.T) {
 		}
 	}
 }
+
+// TestDirNeedNotBeClean writes blobs into a folder that was given with "./".
+func TestDirNeedNotBeClean(t *testing.T) {
+	t.Chdir(t.TempDir())
+	e, err := Open(Options{Dir: "./data/", FileBytes: minFileBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := e.Blobs().Create("0000/x/y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
