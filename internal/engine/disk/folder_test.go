@@ -227,7 +227,7 @@ func TestUnusableFolder(t *testing.T) {
 // TestDirNeedNotBeClean writes blobs into a folder that was given with "./".
 func TestDirNeedNotBeClean(t *testing.T) {
 	t.Chdir(t.TempDir())
-	e, err := Open(Options{Dir: "./data/", FileBytes: minFileBytes})
+	e, err := disk.Open(disk.Options{Dir: "./data/", FileBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
