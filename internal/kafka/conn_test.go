@@ -36,7 +36,7 @@ func TestAtAStopWhatWasTakenIsAnswered(t *testing.T) {
 	n.topic(t, "orders", 1)
 	n.topic(t, "idle", 1)
 	orders, idle := requestsFor(t, n, "orders"), requestsFor(t, n, "idle")
-	producer, consumer, member := n.dial(t), n.dial(t), n.dial(t)
+	producer, consumer, idler := n.dial(t), n.dial(t), n.dial(t)
 	var ids []int32
 	var sent int64
 	for range 50 {
@@ -64,7 +64,7 @@ func TestAtAStopWhatWasTakenIsAnswered(t *testing.T) {
 		t.Errorf("the fetch that waited: %+v", resp)
 	}
 	consumer.closed()
-	member.closed()
+	idler.closed()
 }
 
 func TestDrainEndsConnections(t *testing.T) {
@@ -105,7 +105,7 @@ func TestRepliesKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// TestAProduceDoesNotWaitForTheOneBefore: what follows a produce on its
+// TestWhatFollowsAProduceSeesIt: what follows a produce on its
 // connection sees it, though many are under way at once.
 func TestWhatFollowsAProduceSeesIt(t *testing.T) {
 	n := start(t)
@@ -152,8 +152,8 @@ func joinRequest(member string, timeout int32) *kmsg.JoinGroupRequest {
 	return req
 }
 
-// TestAJoinWhoseConnectionIsLostIsForgotten: the member that is gone does not
-// get the assignment, and the connection's memory is let go.
+// TestALostConnectionEndsItsWaits: a join and a fetch that wait do not keep
+// the connection of a client that is gone.
 func TestALostConnectionEndsItsWaits(t *testing.T) {
 	var open atomic.Int64
 	n := start(t, func(_ *broker.Config, c *kafka.Config) {
@@ -355,7 +355,7 @@ func TestManyElements(t *testing.T) {
 	conn.closed()
 }
 
-// TestMemoryGrowsWithWhatArrives: lengths alone take no memory.
+// TestSilentFramesDoNotKeepOthersFromWorking: lengths alone take no memory.
 func TestSilentFramesDoNotKeepOthersFromWorking(t *testing.T) {
 	n := start(t, func(_ *broker.Config, c *kafka.Config) { c.MemoryMax = 8 << 20 })
 	n.topic(t, "orders", 1)

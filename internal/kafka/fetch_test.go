@@ -389,7 +389,7 @@ func TestASessionDoesNotChangeFromNamesToIDs(t *testing.T) {
 	}
 }
 
-// TestASessionSeesATopicAgain: what was an error is told again when it is none.
+// TestASessionSeesATopicCome: what was an error is told again when it is none.
 func TestASessionSeesATopicCome(t *testing.T) {
 	n := start(t)
 	conn := n.dial(t)
@@ -466,7 +466,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 }
 
-// TestZstdNeedsFetch10.
+// TestZstdNeedsFetch10: older clients are told, and the other partitions come.
 func TestZstdNeedsFetch10(t *testing.T) {
 	n := start(t)
 	topic := n.topic(t, "orders", 2)

@@ -254,7 +254,7 @@ type header struct {
 }
 
 // parseHeader reads what all headers begin with; the rest of the frame is
-// returned for finishHeader.
+// returned for finish.
 func parseHeader(b []byte) (header, []byte, error) {
 	if len(b) < frameMin {
 		return header{}, nil, errShape
@@ -264,7 +264,7 @@ func parseHeader(b []byte) (header, []byte, error) {
 	return h, b[frameMin:], nil
 }
 
-// finishHeader reads the rest of the header of a version that is served, and
+// finish reads the rest of the header of a version that is served, and
 // returns the body. The client id is a copy.
 func (h *header) finish(b []byte, flexible bool) ([]byte, error) {
 	w := walker{b: b, left: elementsMax}

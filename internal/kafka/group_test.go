@@ -152,7 +152,7 @@ func TestCommittedOffsetsComeBack(t *testing.T) {
 	}
 }
 
-// TestATopicThatIsDeletedTakesItsOffsetsAlong.
+// TestATopicThatIsDeletedTakesItsOffsetsAlong: a new one of that name has none.
 func TestATopicThatIsDeletedTakesItsOffsetsAlong(t *testing.T) {
 	n := start(t, shards(3))
 	topic := n.topic(t, "a", 1)

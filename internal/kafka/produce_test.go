@@ -118,8 +118,8 @@ func TestOnePartitionsFaultIsItsOwn(t *testing.T) {
 	}
 }
 
-// TestAClientThatDoesNotReadIsNotReadFromEither: the requests of one connection
-// wait in its socket, not in the server's memory.
+// TestManyRequestsBeforeTheFirstResponseIsRead: requests beyond the limit
+// wait in the socket.
 func TestManyRequestsBeforeTheFirstResponseIsRead(t *testing.T) {
 	n := start(t)
 	n.topic(t, "orders", 1)
