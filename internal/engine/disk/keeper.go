@@ -154,21 +154,26 @@ func (k *keeper) prepare(id, prev engine.FileID) (*journalFile, error) {
 
 // pace rests between chunks, unless the spare is behind: it is to be ready
 // when three quarters of what the open file offers are used.
-func (k *keeper) pace(done int64) error {
+func (k *keeper) pace(done int64) (next int64, err error) {
 	k.mu.Lock()
 	urgent := k.urgent
 	k.mu.Unlock()
 	goal := k.s.used() * 4 / 3
+	if urgent || float64(done) < goal*float64(k.s.e.opt.FileBytes) {
+		select {
+		case <-k.quit:
+			return 0, errStopped
+		default:
+			return fillChunkUrgent, nil
+		}
+	}
 	rest := time.NewTimer(keeperRest)
 	defer rest.Stop()
-	if urgent || float64(done) < goal*float64(k.s.e.opt.FileBytes) {
-		rest.Reset(0)
-	}
 	select {
 	case <-k.quit:
-		return errStopped
+		return 0, errStopped
 	case <-rest.C:
-		return nil
+		return fillChunk, nil
 	}
 }
 

@@ -8,8 +8,13 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/engine"
 )
 
-// fillChunk is how much is filled with zeros at once, in bytes.
-const fillChunk = 1 << 20
+// How much is filled with zeros between two syncs, in bytes: little while the
+// journal has time, much when it waits for the file. Each sync holds up the
+// journal's own for as long as the device needs for the chunk.
+const (
+	fillChunk       = 1 << 20
+	fillChunkUrgent = 16 << 20
+)
 
 var zeros [fillChunk]byte
 
@@ -19,9 +24,9 @@ type draft struct {
 	size int64  // length of the file in bytes
 	slot []byte // the first slot as it stands in the file, or nil
 	// pace is called after each chunk that was filled and synced, with the
-	// bytes done so far. It may sleep, or fail to give up. nil fills at full
-	// speed and syncs once.
-	pace func(done int64) error
+	// bytes done so far. It may sleep, says how large the next chunk is, or
+	// fails to give up. nil fills at full speed and syncs once.
+	pace func(done int64) (next int64, err error)
 }
 
 // errNamed says that a file got its name but perhaps not durably. It cannot
@@ -85,22 +90,26 @@ func (d *draft) fill(f File) error {
 }
 
 // fillZeros writes zeros from one offset to another.
-func fillZeros(f File, from, to int64, pace func(done int64) error) error {
+func fillZeros(f File, from, to int64, pace func(done int64) (int64, error)) error {
+	unsynced, chunk := int64(0), int64(fillChunk)
 	for from < to {
 		n := min(to-from, fillChunk)
 		if _, err := f.WriteAt(zeros[:n], from); err != nil {
 			return err
 		}
 		from += n
-		if pace == nil {
+		unsynced += n
+		if pace == nil || unsynced < chunk {
 			continue
 		}
-		// Sync each chunk: one sync of the whole file would hold up those of
-		// the journal for as long as the device needs for all of it.
+		// One sync of the whole file would hold up those of the journal for
+		// as long as the device needs for all of it.
 		if err := f.Sync(); err != nil {
 			return err
 		}
-		if err := pace(from); err != nil {
+		unsynced = 0
+		var err error
+		if chunk, err = pace(from); err != nil {
 			return err
 		}
 	}
