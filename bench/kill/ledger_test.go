@@ -113,7 +113,7 @@ func TestRegisterForgets(t *testing.T) {
 
 func TestValue(t *testing.T) {
 	id := newIdent(2, 12345)
-	v := encodeValue(id, 4, 100)
+	v := appendValue(nil, id, 4, 100)
 	if got, err := decodeValue(v, 4); err != nil || got != id {
 		t.Fatalf("%v %v", got, err)
 	}

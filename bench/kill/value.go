@@ -57,10 +57,10 @@ func filler(id ident, partition int32, n int) []byte {
 	return pattern[at:][:n]
 }
 
-// encodeValue makes the value of a record with n bytes of filler, at most
+// appendValue appends the value of a record with n bytes of filler, at most
 // fillerMax.
-func encodeValue(id ident, partition int32, n int) []byte {
-	v := make([]byte, valueHeadBytes, valueHeadBytes+n)
+func appendValue(v []byte, id ident, partition int32, n int) []byte {
+	v = append(v, make([]byte, valueHeadBytes)...)
 	binary.BigEndian.PutUint32(v, uint32(id.producer()))
 	binary.BigEndian.PutUint32(v[4:], uint32(partition))
 	binary.BigEndian.PutUint64(v[8:], id.sequence())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,8 +14,6 @@ import (
 // now, and commits an offset of the resting group. Records are read from the
 // given offsets on; it returns where they end.
 func (t *trial) verify(ctx context.Context, from []int64) ([]int64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, giveUpAfter, fmt.Errorf("not checked within %v", giveUpAfter))
-	defer cancel()
 	cl, err := newClient(t.cfg.Kafka)
 	if err != nil {
 		return nil, err
@@ -110,8 +109,8 @@ func (t *trial) read(ctx context.Context, from, to []int64) error {
 	}
 	defer cl.Close()
 	for left > 0 {
-		fetches := cl.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
+		fetches, err := poll(ctx, cl)
+		if err != nil {
 			return fmt.Errorf("records cannot be read (next offsets %d, high watermarks %d): %w", next, to, err)
 		}
 		for it := fetches.RecordIter(); !it.Done(); {
@@ -128,6 +127,17 @@ func (t *trial) read(ctx context.Context, from, to []int64) error {
 		}
 	}
 	return nil
+}
+
+// poll waits for the next records, but not for ever.
+func poll(ctx context.Context, cl *kgo.Client) (kgo.Fetches, error) {
+	ctx, cancel := context.WithTimeout(ctx, giveUpAfter)
+	defer cancel()
+	fetches := cl.PollFetches(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, fmt.Errorf("none has come for %v", giveUpAfter)
+	}
+	return fetches, fetches.Err()
 }
 
 // readOne checks one record, of which next is the offset that it must have.
