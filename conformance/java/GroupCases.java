@@ -5,6 +5,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -95,10 +96,10 @@ final class GroupCases {
         Object[] config = {"group.id", Kit.fresh("java-group"), "partition.assignment.strategy", assignor.getName()};
         var sent = ConcurrentHashMap.<String>newKeySet();
         var members = new ArrayList<Member>();
-        var stop = new boolean[1];
+        var stop = new AtomicBoolean();
         var producing = new Thread(() -> {
             try (var producer = Kit.producer()) {
-                for (int i = 0; !stop[0]; i++) {
+                for (int i = 0; !stop.get(); i++) {
                     producer.send(new ProducerRecord<>(topic, i % 6, "", "" + i), (metadata, error) -> {
                         if (error == null) {
                             sent.add(metadata.partition() + ":" + metadata.offset());
@@ -119,7 +120,7 @@ final class GroupCases {
             members.get(0).leave();
             Kit.until("two share again", () -> settled(members.subList(1, 3), 6));
         } finally {
-            stop[0] = true;
+            stop.set(true);
             producing.join();
         }
         Kit.until("all was seen", () -> {

@@ -11,14 +11,17 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
@@ -55,6 +58,7 @@ final class Kit {
         return name;
     }
 
+    /** Waits until all partitions have leaders, and these answer for them. */
     static void awaitTopic(String name, int partitions) throws Exception {
         until(name + " with " + partitions + " partitions", () -> {
             try {
@@ -64,6 +68,8 @@ final class Kit {
                 return false;
             }
         });
+        var all = IntStream.range(0, partitions).boxed().collect(Collectors.toMap(i -> new TopicPartition(name, i), i -> OffsetSpec.latest()));
+        get(ADMIN.listOffsets(all).all());
     }
 
     /** A producer; config holds names and values in turn. */

@@ -1,6 +1,7 @@
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -49,10 +50,11 @@ final class Runner {
     /** Runs one case in a thread of its own, which is abandoned if it takes too long. */
     private void runOne(Named named, int caseSeconds) {
         long start = System.nanoTime();
+        var thread = new Thread[1];
         var executor = Executors.newSingleThreadExecutor(body -> {
-            var thread = new Thread(body);
-            thread.setDaemon(true);
-            return thread;
+            thread[0] = new Thread(body);
+            thread[0].setDaemon(true);
+            return thread[0];
         });
         Future<?> running = executor.submit(() -> {
             named.body().run();
@@ -62,6 +64,7 @@ final class Runner {
             running.get(caseSeconds, TimeUnit.SECONDS);
             say("ok " + named.name() + " " + TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start));
         } catch (TimeoutException e) {
+            System.err.println(named.name() + " hangs at " + Arrays.toString(thread[0].getStackTrace()).replace(", ", "\n  "));
             say("not ok " + named.name() + ": not within " + caseSeconds + " s");
         } catch (Exception e) {
             Throwable why = e.getCause() == null ? e : e.getCause();
