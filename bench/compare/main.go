@@ -150,13 +150,9 @@ func summarise(rs results) []line {
 	if len(rs["3-many.waxwing"]) > 0 {
 		lines = append(lines, manyPartitions(rs)...)
 	}
-	for _, l := range []line{
-		{Row: "device", What: "fdatasync of 64 KB, p50", Unit: "ms", Waxwing: rs.median("fdatasync.device", syncP50)},
-		{Row: "device", What: "fdatasync of 64 KB, p99", Unit: "ms", Waxwing: device},
-	} {
-		lines = append(lines, l)
-	}
-	return lines
+	return append(lines,
+		line{Row: "device", What: "fdatasync of 64 KB, p50", Unit: "ms", Waxwing: rs.median("fdatasync.device", syncP50)},
+		line{Row: "device", What: "fdatasync of 64 KB, p99", Unit: "ms", Waxwing: device})
 }
 
 // manyPartitions compares each broker's many partitions with its one.

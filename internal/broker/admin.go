@@ -15,9 +15,9 @@ import (
 
 // Limits of the catalogue.
 const (
-	topicNameMax      = 249 // bytes, as in Kafka
-	partitionsMax     = 100_000
-	partitionsPerCall = 100_000
+	topicNameMax     = 249 // bytes, as in Kafka
+	partitionsMax    = 100_000
+	settingsBytesMax = 64 << 10
 )
 
 // TopicSpec says what topic to create.
@@ -42,6 +42,9 @@ func (b *Broker) CheckTopic(spec TopicSpec) error {
 	if _, err := settings.ParseTopic(b.Settings(), spec.Settings); err != nil {
 		return errf(InvalidConfig, "%v", err)
 	}
+	if err := checkSettingsSize(spec.Settings); err != nil {
+		return err
+	}
 	if t, ok := b.Topic(spec.Name); ok {
 		return errf(TopicExists, "topic %q exists already", t.Name)
 	}
@@ -52,6 +55,18 @@ func (b *Broker) CheckTopic(spec TopicSpec) error {
 		if flatName(t.Name) == flatName(spec.Name) {
 			return errf(InvalidTopic, "topic %q collides with %q: '.' and '_' count as the same", spec.Name, t.Name)
 		}
+	}
+	return nil
+}
+
+// checkSettingsSize bounds what free text among the settings can take.
+func checkSettingsSize(m map[string]string) error {
+	n := 0
+	for k, v := range m {
+		n += len(k) + len(v)
+	}
+	if n > settingsBytesMax {
+		return errf(InvalidConfig, "settings of %d bytes; at most %d", n, settingsBytesMax)
 	}
 	return nil
 }
@@ -87,7 +102,7 @@ func (b *Broker) CreateTopic(ctx context.Context, spec TopicSpec) (*Topic, error
 	}
 	home := b.shards[0]
 	_, err := call(ctx, home, func(int64) (struct{}, error) {
-		if err := home.room(toCommit); err != nil {
+		if err := home.room(toCommit, 0); err != nil {
 			return struct{}{}, err
 		}
 		if home.d.catalog.ByName(spec.Name) != nil {
@@ -149,7 +164,7 @@ func (b *Broker) openPartitions(ctx context.Context, id topic.ID, first int, sha
 			continue
 		}
 		_, err := call(ctx, s, func(int64) (struct{}, error) {
-			if err := s.room(toCommit); err != nil {
+			if err := s.room(toCommit, 0); err != nil {
 				return struct{}{}, err
 			}
 			if e, ok := s.d.logs.DecideOpen(id, mine); ok {
@@ -169,7 +184,7 @@ func (b *Broker) openPartitions(ctx context.Context, id topic.ID, first int, sha
 func (b *Broker) dropPartitions(ctx context.Context, id topic.ID) {
 	for _, s := range b.shards {
 		_, err := call(ctx, s, func(int64) (struct{}, error) {
-			if err := s.room(toFree); err != nil {
+			if err := s.room(toFree, 0); err != nil {
 				return struct{}{}, err
 			}
 			if s.d.logs.Has(id) {
@@ -192,7 +207,7 @@ func (b *Broker) DeleteTopic(ctx context.Context, id TopicID) error {
 		if t == nil {
 			return "", errf(UnknownTopic, "no such topic")
 		}
-		if err := home.room(toFree); err != nil {
+		if err := home.room(toFree, 0); err != nil {
 			return "", err
 		}
 		e := &topic.Deleted{ID: topic.ID(id)}
@@ -227,7 +242,7 @@ func (b *Broker) AddPartitions(ctx context.Context, id TopicID, total int) error
 			}
 		}
 		_, err := call(ctx, s, func(int64) (struct{}, error) {
-			if err := s.room(toCommit); err != nil {
+			if err := s.room(toCommit, 0); err != nil {
 				return struct{}{}, err
 			}
 			if e, ok := s.d.logs.DecideOpen(topic.ID(id), mine); ok {
@@ -245,8 +260,8 @@ func (b *Broker) AddPartitions(ctx context.Context, id TopicID, total int) error
 		switch {
 		case t == nil:
 			return struct{}{}, errf(UnknownTopic, "no such topic")
-		case home.room(toCommit) != nil:
-			return struct{}{}, home.room(toCommit)
+		case home.room(toCommit, 0) != nil:
+			return struct{}{}, home.room(toCommit, 0)
 		case len(t.Shards) != have:
 			return struct{}{}, errf(InvalidPartitions, "topic %q was changed meanwhile", t.Name)
 		}
@@ -262,6 +277,9 @@ func (b *Broker) ConfigureTopic(ctx context.Context, id TopicID, overrides map[s
 	if _, err := settings.ParseTopic(b.Settings(), overrides); err != nil {
 		return errf(InvalidConfig, "%v", err)
 	}
+	if err := checkSettingsSize(overrides); err != nil {
+		return err
+	}
 	return b.configure(ctx, topic.ID(id), overrides)
 }
 
@@ -269,6 +287,9 @@ func (b *Broker) ConfigureTopic(ctx context.Context, id TopicID, overrides map[s
 func (b *Broker) ConfigureBroker(ctx context.Context, overrides map[string]string) error {
 	if _, err := settings.ParseBroker(b.cfg.Settings, overrides); err != nil {
 		return errf(InvalidConfig, "%v", err)
+	}
+	if err := checkSettingsSize(overrides); err != nil {
+		return err
 	}
 	return b.configure(ctx, topic.ID{}, overrides)
 }
@@ -280,7 +301,7 @@ func (b *Broker) configure(ctx context.Context, id topic.ID, overrides map[strin
 		if id != (topic.ID{}) && home.d.catalog.ByID(id) == nil {
 			return struct{}{}, errf(UnknownTopic, "no such topic")
 		}
-		if err := home.room(toFree); err != nil { // a shorter retention makes room
+		if err := home.room(toFree, 0); err != nil { // a shorter retention makes room
 			return struct{}{}, err
 		}
 		home.log(typeConfigured, e, nil, e)
@@ -312,7 +333,7 @@ func (s *shard) trim(ctx context.Context, p *Partition, offset int64) (int64, er
 		case offset <= l.Start:
 			return l.Start, nil
 		}
-		if err := s.room(toFree); err != nil {
+		if err := s.room(toFree, 0); err != nil {
 			return l.Start, err
 		}
 		e := &topic.Started{Log: p.log, Start: offset}
@@ -325,7 +346,7 @@ func (s *shard) trim(ctx context.Context, p *Partition, offset int64) (int64, er
 func (b *Broker) NewProducerID(ctx context.Context) (int64, error) {
 	home := b.shards[0]
 	return call(ctx, home, func(int64) (int64, error) {
-		if err := home.room(toCommit); err != nil {
+		if err := home.room(toCommit, 0); err != nil {
 			return -1, err
 		}
 		id := home.d.catalog.NextProducer

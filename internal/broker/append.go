@@ -94,14 +94,7 @@ func (c *appendCommand) each(fn func(*AppendItem)) {
 }
 
 func (c *appendCommand) decide(s *shard, now int64) {
-	full := s.room(toStore)
-	c.each(func(it *AppendItem) {
-		if full != nil {
-			it.Err = full
-			return
-		}
-		s.append(it)
-	})
+	c.each(s.append)
 	s.j.Attach(c)
 }
 
@@ -114,6 +107,17 @@ func (s *shard) append(it *AppendItem) {
 		return
 	}
 	it.Start = l.Start
+	size := int64(len(it.Batch))
+	if limit := s.traits.SlotBytesMax - journal.SlotMargin; size > limit {
+		it.Err = errf(RecordTooLarge, "a batch of %d bytes; a journal file takes %d", size, limit)
+		return
+	}
+	if err := s.room(toStore, size); err != nil {
+		s.full.Store(true)
+		it.Err = err
+		return
+	}
+	s.full.Store(false)
 	h := &it.Header
 	e, outcome := l.DecideAppend(id, topic.Batch{
 		Count:      int64(h.LastOffsetDelta) + 1,
@@ -133,8 +137,17 @@ func (s *shard) append(it *AppendItem) {
 	it.Base = e.Base
 	record.Patch(it.Batch, e.Base, int32(s.eng.Epoch()))
 	s.log(typeAppended, &e, &journal.Data{
-		Log: id, Base: e.Base, Count: e.Count, MaxTime: h.MaxTimestamp, Bytes: it.Batch,
+		Log: id, Base: e.Base, Count: e.Count, MaxTime: s.ageFrom(h.MaxTimestamp), Bytes: it.Batch,
 	}, nil)
+}
+
+// ageFrom is the time that retention counts from: that of the records, or, if
+// they have none, now.
+func (s *shard) ageFrom(timestamp int64) int64 {
+	if timestamp < 0 {
+		return s.now
+	}
+	return timestamp
 }
 
 // Durable implements journal.Waiter.

@@ -24,6 +24,7 @@ const (
 	InvalidProducerEpoch      // an older epoch than the one seen
 	DuplicateSequence         // older than the window of five batches
 	OffsetOutOfRange          // below the log start or above the high watermark
+	RecordTooLarge            // a batch that no journal file takes
 	StorageFull               // the disk is full; nothing was written
 	Stopping                  // the broker is shutting down
 	Failed                    // a write or sync failed; the process is about to exit

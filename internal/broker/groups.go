@@ -2,10 +2,13 @@ package broker
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"hash/fnv"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/engine"
 	"github.com/waxwing-mq/waxwing/internal/journal"
 )
 
@@ -17,6 +20,9 @@ func (e groupEntry) Append(dst []byte) []byte { return group.EncodeEntry(dst, e.
 
 func (d *durable) applyGroup(e journal.Entry) error {
 	x, err := group.DecodeEntry(e.Body)
+	if errors.Is(err, group.ErrNewer) {
+		return fmt.Errorf("%w: %w", engine.ErrNewer, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -96,12 +102,27 @@ type groupCommand struct {
 func (c *groupCommand) refuse(err error) { c.reply(nil, err) }
 
 func (c *groupCommand) decide(s *shard, now int64) {
-	if err := s.room(c.need()); err != nil {
+	if commit, ok := c.cmd.(group.CommitOffsets); ok && commitBytes(&commit) > s.traits.SlotBytesMax/2 {
+		c.refuse(errf(InvalidRequest, "the commit is too large"))
+		return
+	}
+	if err := s.room(c.need(), 0); err != nil {
 		c.refuse(err)
 		return
 	}
 	s.replies[c.token] = c.reply
 	s.settle(s.groups.Decide(time.UnixMilli(now), c.cmd, c.token))
+}
+
+// commitBytes is about what a commit takes in the log.
+func commitBytes(c *group.CommitOffsets) (n int64) {
+	for _, t := range c.Topics {
+		n += int64(len(t.Topic)) + 32
+		for _, p := range t.Partitions {
+			n += int64(len(p.Metadata)) + 40
+		}
+	}
+	return n
 }
 
 // need is what the command may take of a full disk's reserve. Those that store

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -31,6 +32,7 @@ type maintenance struct {
 	stop chan struct{}
 	once sync.Once
 
+	damaged       map[engine.FileID]bool // not to be rewritten
 	checkpointed  time.Time
 	checkpointAt  uint64 // journal bytes at the last checkpoint
 	retained      time.Time
@@ -41,6 +43,7 @@ func (m *maintenance) init(s *shard) {
 	m.s = s
 	m.wake = make(chan struct{}, 1)
 	m.stop = make(chan struct{})
+	m.damaged = map[engine.FileID]bool{}
 	now := s.b.cfg.Now()
 	m.checkpointed, m.retained, m.producersSeen = now, now, now
 }
@@ -78,34 +81,25 @@ func (m *maintenance) run() {
 	}
 }
 
-// step does what is due, or, with force, whatever can be done.
+// step does what is due, or, with force, whatever can be done. One part that
+// fails does not keep the others from being done.
 func (m *maintenance) step(ctx context.Context, force bool) error {
 	now := m.s.b.cfg.Now()
-	if err := m.buildIndexes(ctx); err != nil {
-		return err
-	}
+	errs := []error{m.buildIndexes(ctx)}
 	if force || now.Sub(m.retained) >= m.s.b.Settings().RetentionCheckInterval {
 		m.retained = now
-		if err := m.retain(ctx, now); err != nil {
-			return err
-		}
+		errs = append(errs, m.retain(ctx, now))
 	}
 	if force || now.Sub(m.producersSeen) >= producerCheckEvery {
 		m.producersSeen = now
-		if err := m.expireProducers(ctx, now); err != nil {
-			return err
-		}
+		errs = append(errs, m.expireProducers(ctx, now))
 	}
-	if err := m.rewrite(ctx); err != nil {
-		return err
-	}
+	errs = append(errs, m.rewrite(ctx))
 	if force || m.checkpointDue(now) {
 		m.checkpointed = now
-		if err := m.checkpoint(ctx); err != nil {
-			return err
-		}
+		errs = append(errs, m.checkpoint(ctx))
 	}
-	return m.trim(ctx)
+	return errors.Join(append(errs, m.trim(ctx))...)
 }
 
 // buildIndexes writes the .idx of files that are complete.
@@ -199,7 +193,7 @@ func (m *maintenance) expireProducers(ctx context.Context, now time.Time) error 
 	s := m.s
 	before := now.Add(-s.b.Settings().ProducerIDExpiration).UnixMilli()
 	_, err := call(ctx, s, func(int64) (struct{}, error) {
-		if s.room(toCommit) == nil && s.d.logs.HasProducersBefore(before) {
+		if s.room(toCommit, 0) == nil && s.d.logs.HasProducersBefore(before) {
 			s.log(typeProducersExpired, &topic.ProducersExpired{Before: before}, nil, nil)
 		}
 		return struct{}{}, nil
@@ -211,8 +205,8 @@ func (m *maintenance) expireProducers(ctx context.Context, now time.Time) error 
 // file.
 func (m *maintenance) rewrite(ctx context.Context) error {
 	s := m.s
-	old := s.index.Candidates(datafile.Policy{})
-	if len(old) == 0 || s.room(toStore) != nil {
+	old := s.index.Candidates(datafile.Policy{Eligible: func(id engine.FileID) bool { return !m.damaged[id] }})
+	if len(old) == 0 || s.room(toStore, 0) != nil {
 		return nil
 	}
 	type plan struct {
@@ -227,6 +221,14 @@ func (m *maintenance) rewrite(ctx context.Context) error {
 	}
 	id := datafile.RewrittenFile(p.n)
 	res, err := s.index.Rewrite(ctx, id, old)
+	var damaged *engine.ErrDamaged
+	if errors.As(err, &damaged) {
+		for _, f := range old {
+			m.damaged[f] = true
+		}
+		s.b.cfg.Logger.Error("stored records are damaged; their files stay as they are and are not rewritten", "shard", s.id, "error", err)
+		return nil
+	}
 	if err != nil || res.Extents == 0 {
 		return err
 	}

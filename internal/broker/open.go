@@ -88,8 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		}
 	}
 	if err := b.begin(ctx); err != nil {
-		b.releaseShards()
-		return nil, err
+		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
@@ -108,7 +107,7 @@ func (b *Broker) openShard(ctx context.Context, id engine.ShardID) (*shard, erro
 		return nil, err
 	}
 	s := &shard{
-		id: id, b: b, eng: eng, inbox: newInbox(),
+		id: id, b: b, eng: eng, traits: b.cfg.Engine.Traits(), inbox: newInbox(),
 		replies: map[group.Token]func(group.Body, error){},
 		parts:   map[datafile.LogID]*Partition{},
 	}
@@ -356,7 +355,7 @@ func (b *Broker) found(ctx context.Context) error {
 	return err
 }
 
-// finishDeletions drops the logs and offsets of topics that the catalogue
+// finishDeletions drops the logs of topics that the catalogue
 // does not have: a crash came between the steps of a creation or deletion.
 func (b *Broker) finishDeletions(ctx context.Context) error {
 	known := map[topic.ID]bool{}
@@ -366,7 +365,7 @@ func (b *Broker) finishDeletions(ctx context.Context) error {
 	for _, s := range b.shards {
 		_, err := call(ctx, s, func(int64) (struct{}, error) {
 			for _, id := range s.d.logs.Topics() {
-				if !known[id] {
+				if !known[id] && s.room(toFree, 0) == nil {
 					e := &topic.Dropped{Topic: id}
 					s.log(typeDropped, e, nil, e)
 				}
@@ -403,6 +402,7 @@ func (b *Broker) groupConfig() group.Config {
 		OffsetMetadataBytesMax:        st.OffsetMetadataMaxBytes,
 		OffsetsRetention:              st.OffsetsRetention,
 		OffsetsRetentionCheckInterval: st.OffsetsRetentionCheckInterval,
+		GroupBytesMax:                 int(min(16<<20, b.cfg.Engine.Traits().SlotBytesMax/4)),
 	}
 }
 
@@ -420,8 +420,11 @@ func (s *shard) close() error {
 	s.inbox.close()
 	s.maintain.halt()
 	s.stopped.Wait()
-	err := s.j.Close()
 	defer s.index.Close()
+	if s.groups == nil { // never started
+		return s.eng.Release()
+	}
+	err := s.j.Close()
 	if err == nil {
 		err = s.maintain.checkpoint(context.Background())
 	}

@@ -25,6 +25,7 @@ type Plan struct {
 	pin    *datafile.Pin
 	pieces []piece
 	bytes  int64
+	cut    bool
 }
 
 // piece is a run of bytes of a file.
@@ -37,6 +38,10 @@ type piece struct {
 // Bytes is the length of the plan, exactly what WriteTo writes; 0 if there is
 // nothing to send.
 func (p *Plan) Bytes() int64 { return p.bytes }
+
+// Cut says whether the byte limit, and not the end of what there is, ended the
+// plan.
+func (p *Plan) Cut() bool { return p.cut }
 
 // WriteTo copies the planned bytes to w, holding one chunk in memory at a
 // time. It implements io.WriterTo.
@@ -128,7 +133,7 @@ func (p *Plan) chooseWithin(ctx context.Context, e datafile.Place, offset, upTo,
 		case at.last >= upTo:
 			more = false
 		case p.bytes+at.size > maxBytes && !(oneAtLeast && p.bytes == 0):
-			more = false
+			more, p.cut = false, true
 		default:
 			p.add(e.File, at.pos, at.size)
 			more = p.bytes < maxBytes
@@ -212,7 +217,37 @@ func (b *Broker) FindMaxTime(ctx context.Context, p *Partition) (Found, error) {
 	largest := it.Place().MaxTime
 	again := p.shard.index.FindTime(p.log, it.Place().Base, bounds.HighWatermark, largest)
 	defer again.Close()
-	return findRecord(ctx, p.shard.index, again, bounds, largest)
+	found, err := findRecord(ctx, p.shard.index, again, bounds, largest)
+	if err != nil || found.Offset >= 0 {
+		return found, err
+	}
+	// The youngest extent holds records without a timestamp, whose age counts
+	// from when they came. Look at the batches themselves.
+	if largest, err = largestTime(ctx, p.shard.index, p.log, bounds); err != nil || largest < 0 {
+		return found, err
+	}
+	slow := p.shard.index.FindTime(p.log, bounds.Start, bounds.HighWatermark, largest)
+	defer slow.Close()
+	return findRecord(ctx, p.shard.index, slow, bounds, largest)
+}
+
+// largestTime is the largest timestamp in the headers of all batches.
+func largestTime(ctx context.Context, x *datafile.Index, log datafile.LogID, bounds Bounds) (int64, error) {
+	largest := int64(-1)
+	it := x.Find(log, bounds.Start, bounds.HighWatermark)
+	defer it.Close()
+	for it.Next() {
+		err := walkBatches(ctx, x, it.Place(), func(at batchAt) bool {
+			if at.last >= bounds.Start {
+				largest = max(largest, at.maxTime)
+			}
+			return true
+		})
+		if err != nil {
+			return -1, err
+		}
+	}
+	return largest, it.Err()
 }
 
 // findRecord looks through the extents of it for a record with a timestamp

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,21 +18,24 @@ import (
 // shard is one totally ordered log: its sequencer's state, its journal, and
 // the view's side of it.
 type shard struct {
-	id    engine.ShardID
-	b     *Broker
-	eng   engine.Shard
-	j     *journal.Journal
-	cps   *journal.Checkpoints
-	index *datafile.Index
-	inbox *inbox
+	id     engine.ShardID
+	b      *Broker
+	eng    engine.Shard
+	traits engine.Traits
+	j      *journal.Journal
+	cps    *journal.Checkpoints
+	index  *datafile.Index
+	inbox  *inbox
 
 	// Owned by the sequencer.
 	d       *durable
-	now     int64 // ms; never goes back
+	now     int64     // ms; never goes back
+	read    time.Time // what the clock said last
 	groups  *group.Machine
 	replies map[group.Token]func(group.Body, error) // of commands that are not answered yet
 	scratch []byte
 	token   atomic.Uint64 // the last one given
+	full    atomic.Bool   // the last append was refused for want of space
 
 	// Owned by the publisher.
 	parts    map[datafile.LogID]*Partition
@@ -69,19 +73,21 @@ const (
 	toFree               // deletions and retention: nearly all, since they make room
 )
 
-// room returns an error when the disk is too full for a command.
-func (s *shard) room(n need) error {
-	if !s.eng.Full() {
+// room returns an error when the disk is too full for a command that stores
+// about size bytes.
+func (s *shard) room(n need, size int64) error {
+	room := s.eng.Room()
+	if room == math.MaxInt64 {
 		return nil
 	}
-	keep := s.b.cfg.Engine.Traits().ReserveBytes
+	keep := s.traits.ReserveBytes
 	switch n {
 	case toCommit:
 		keep /= 2
 	case toFree:
 		keep /= 16
 	}
-	if n != toStore && s.eng.Room()-s.j.Pending() > keep {
+	if room-s.j.Pending()-size > keep {
 		return nil
 	}
 	return errf(StorageFull, "the disk is full")
@@ -89,7 +95,20 @@ func (s *shard) room(n need) error {
 
 // tick moves the shard's time on; it never goes back.
 func (s *shard) tick() int64 {
-	s.now = max(s.now, s.d.now, s.b.cfg.Now().UnixMilli())
+	read := s.b.cfg.Now()
+	if !s.read.IsZero() {
+		// While the wall clock is behind, what has passed still counts.
+		// Sub is by the monotonic clock where there is one.
+		if passed := read.Sub(s.read); passed >= time.Millisecond {
+			s.now += passed.Milliseconds()
+			s.read = s.read.Add(passed.Truncate(time.Millisecond))
+		} else if passed < 0 {
+			s.read = read
+		}
+	} else {
+		s.read = read
+	}
+	s.now = max(s.now, s.d.now, read.UnixMilli())
 	return s.now
 }
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -133,6 +134,9 @@ func (d *durable) Restore(b []byte) error {
 		return fmt.Errorf("files: %w", err)
 	}
 	groups, err := group.Restore(r.Bytes())
+	if errors.Is(err, group.ErrNewer) {
+		return fmt.Errorf("groups: %w: %w", engine.ErrNewer, err)
+	}
 	if err != nil {
 		return fmt.Errorf("groups: %w", err)
 	}

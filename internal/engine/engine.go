@@ -116,8 +116,9 @@ type Shard interface {
 	Full() bool
 
 	// Room is how many bytes of slots can be appended, with reserve, into
-	// space that is there already. It says how much of the reserve is left
-	// while Full reports true.
+	// space that is there already, once the next file cannot be had. As long
+	// as it can, Room is math.MaxInt64. It is cheap and may be asked before
+	// each command.
 	Room() int64
 
 	// Scan calls fn for each durable slot with a number in (after, upTo],

@@ -39,6 +39,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type Checkpoints struct {
 	o     Options
 	slots []engine.SlotNo // good checkpoints, oldest first, at most two
+	bad   []string        // damaged ones, to be deleted once there is a new good one
 	safe  atomic.Uint64
 }
 
@@ -70,15 +71,14 @@ func (c *Checkpoints) load() (Machine, engine.SlotNo, error) {
 	var found Machine
 	for i := len(names) - 1; i >= 0; i-- {
 		n, m, err := c.read(names[i])
-		if errors.Is(err, engine.ErrNewer) {
-			return nil, 0, err
+		var damaged *engine.ErrDamaged
+		if errors.As(err, &damaged) {
+			c.o.Logger.Warn("a checkpoint is damaged; the one before it serves", "error", err)
+			c.bad = append(c.bad, names[i])
+			continue
 		}
 		if err != nil {
-			c.o.Logger.Warn("a checkpoint is not usable; the one before it serves", "error", err)
-			if err := c.o.Blobs.Delete(names[i]); err != nil {
-				return nil, 0, err
-			}
-			continue
+			return nil, 0, err
 		}
 		c.slots = append([]engine.SlotNo{n}, c.slots...)
 		if found == nil {
@@ -128,8 +128,10 @@ func (c *Checkpoints) read(name string) (engine.SlotNo, Machine, error) {
 		return 0, nil, &engine.ErrDamaged{Path: name, Off: checkpointHeader, Reason: "checksum of the state"}
 	}
 	m := c.o.NewMachine()
-	if err := m.Restore(state); err != nil {
+	if err := m.Restore(state); errors.Is(err, engine.ErrNewer) {
 		return 0, nil, fmt.Errorf("%s: %w", name, err)
+	} else if err != nil {
+		return 0, nil, &engine.ErrDamaged{Path: name, Off: checkpointHeader, Reason: err.Error()}
 	}
 	return n, m, nil
 }
@@ -170,6 +172,12 @@ func (c *Checkpoints) Make(ctx context.Context, upTo engine.SlotNo) error {
 	if err := c.o.Shard.Scan(ctx, from, upTo, apply); err != nil {
 		return fmt.Errorf("replay for a checkpoint: %w", err)
 	}
+	for _, name := range c.bad { // one may have the new one's name
+		if err := c.o.Blobs.Delete(name); err != nil {
+			return err
+		}
+	}
+	c.bad = nil
 	state := m.Snapshot(nil)
 	if err := c.write(upTo, state); err != nil {
 		return err

@@ -41,6 +41,16 @@ type Committed struct {
 	Time    int64             // ms; of the slot's last entry
 }
 
+// What an entry and an extent take in a head beside their bytes, at most.
+const (
+	entryOverhead  = 32
+	extentOverhead = 48
+)
+
+// SlotMargin is how much smaller than Traits.SlotBytesMax the data of one Add
+// must be, to leave room for the head.
+const SlotMargin = 4096
+
 // ErrClosed is what waiters get that come after Close.
 var ErrClosed = errors.New("journal closed")
 
@@ -137,7 +147,12 @@ func (j *Journal) Err() error {
 func (j *Journal) Add(e Entry, d *Data, note any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for j.open.bytes >= j.traits.SlotBytesSoft && j.err == nil && !j.closed {
+	size := int64(len(e.Body)) + entryOverhead
+	if d != nil {
+		size += int64(len(d.Bytes)) + extentOverhead
+	}
+	for (j.open.bytes >= j.traits.SlotBytesSoft || !j.open.empty() && j.open.bytes+size > j.traits.SlotBytesMax) &&
+		j.err == nil && !j.closed {
 		if j.inline {
 			j.flushLocked()
 			continue
@@ -149,13 +164,11 @@ func (j *Journal) Add(e Entry, d *Data, note any) {
 		s.base = e.Time
 	}
 	s.last = e.Time
-	n := len(s.entries)
 	s.entries = appendEntry(s.entries, s.base, e)
 	s.count++
-	s.bytes += int64(len(s.entries) - n)
+	s.bytes += size
 	if d != nil {
 		s.data = append(s.data, *d)
-		s.bytes += int64(len(d.Bytes)) + 24
 	}
 	if note != nil {
 		s.notes = append(s.notes, note)
@@ -302,17 +315,36 @@ func (j *Journal) write(s *slot) {
 		j.publish(Committed{Extents: s.exts, Notes: s.notes, Time: s.last})
 	}
 	t := j.shard.Append(j.headBuf, s.pieces, true)
-	j.mu.Lock()
-	s.ticket = t
-	j.mu.Unlock()
+	var err error
 	if j.traits.Pipeline > 1 {
 		j.headBuf = nil // the engine may still be reading it
+	} else {
+		_, err = t.Wait() // no slot may follow one that failed
 	}
+	j.mu.Lock()
+	s.ticket = t
+	j.fail(err)
+	j.mu.Unlock()
+}
+
+// fail stops the journal, if err is its first error. j.mu is held.
+func (j *Journal) fail(err error) {
+	if err == nil || j.err != nil {
+		return
+	}
+	j.err = err
+	close(j.failed)
+	j.room.Broadcast()
+	j.work.Broadcast()
+	j.todo.Broadcast()
 }
 
 // finish waits for s, publishes it and tells its waiters.
 func (j *Journal) finish(s *slot) {
 	at, err := s.ticket.Wait()
+	if err == nil {
+		err = j.Err() // a slot before it failed
+	}
 	if err == nil {
 		pos := at.DataOff
 		for i := range s.exts {
@@ -327,13 +359,7 @@ func (j *Journal) finish(s *slot) {
 		j.publish(Committed{Slot: at, Extents: s.exts, Notes: s.notes, Time: s.last})
 	}
 	j.mu.Lock()
-	if err != nil && j.err == nil {
-		j.err = err
-		close(j.failed)
-		j.room.Broadcast()
-		j.work.Broadcast()
-		j.todo.Broadcast()
-	}
+	j.fail(err)
 	waiters := s.waiters
 	j.inflight = append(j.inflight[:0], j.inflight[1:]...)
 	if err != nil {

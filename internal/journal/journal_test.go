@@ -448,3 +448,78 @@ func BenchmarkReadHead(b *testing.B) {
 		}
 	}
 }
+
+// refusing is a shard that refuses one slot and would take the next.
+type refusing struct {
+	engine.Shard
+	entered chan struct{} // closed when the refused Append has begun
+	refuse  chan struct{} // closed to let it return
+	once    sync.Once
+}
+
+type refused struct{}
+
+func (refused) Wait() (engine.Slot, error) { return engine.Slot{}, engine.ErrFull }
+
+func (r *refusing) Append(head []byte, data [][]byte, reserve bool) (t engine.Ticket) {
+	t = refused{}
+	first := false
+	r.once.Do(func() { first = true })
+	if !first {
+		return r.Shard.Append(head, data, reserve)
+	}
+	close(r.entered)
+	<-r.refuse
+	return t
+}
+
+// TestNoSlotFollowsOneThatFailed: what was added while the failing slot was
+// being written is not written, although the engine would take it.
+func TestNoSlotFollowsOneThatFailed(t *testing.T) {
+	w := open(t, mem.New(mem.Options{Seed: 1}), true)
+	r := &refusing{Shard: w.shard, entered: make(chan struct{}), refuse: make(chan struct{})}
+	j := newJournal(r, w.eng.Traits(), 0, false)
+	published := 0
+	j.Start(func(Committed) { published++ })
+	add := func(body string) *waiter {
+		j.Add(Entry{Type: 1, Version: 1, Body: []byte(body)}, nil, nil)
+		x := newWaiter()
+		j.Attach(x)
+		return x
+	}
+	first := add("first")
+	<-r.entered
+	second := add("second")
+	close(r.refuse)
+	<-first.done
+	<-second.done
+	if first.err == nil || second.err == nil {
+		t.Fatalf("acknowledged: %v, %v", first.err, second.err)
+	}
+	if err := j.Close(); !errors.Is(err, engine.ErrFull) || published != 0 || j.Last() != 0 {
+		t.Fatalf("%v; %d slots published, last %d", err, published, j.Last())
+	}
+}
+
+// failingBlobs cannot open anything.
+type failingBlobs struct{ engine.BlobStore }
+
+func (failingBlobs) Open(string) (engine.Blob, error) { return nil, mem.ErrIO }
+
+// TestUnreadableCheckpointIsKept: a checkpoint that cannot be read now may be
+// whole, and nothing may be deleted for it.
+func TestUnreadableCheckpointIsKept(t *testing.T) {
+	w := open(t, mem.New(mem.Options{Seed: 1}), true)
+	w.add("x", 1, nil, nil)
+	if err := errors.Join(w.j.Flush(), w.cps.Make(context.Background(), 1)); err != nil {
+		t.Fatal(err)
+	}
+	cps := &Checkpoints{o: w.cps.o}
+	cps.o.Blobs = failingBlobs{w.cps.o.Blobs}
+	if _, _, err := cps.load(); !errors.Is(err, mem.ErrIO) {
+		t.Fatal(err)
+	}
+	if names, err := w.cps.o.Blobs.List(""); err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+}

@@ -28,6 +28,7 @@ var brokerCodes = map[broker.Kind]*kerr.Error{
 	broker.InvalidProducerEpoch: kerr.InvalidProducerEpoch,
 	broker.DuplicateSequence:    kerr.DuplicateSequenceNumber,
 	broker.OffsetOutOfRange:     kerr.OffsetOutOfRange,
+	broker.RecordTooLarge:       kerr.MessageTooLarge,
 	broker.StorageFull:          kerr.KafkaStorageError,
 	// A client tries these again, on whatever answers then.
 	broker.Stopping: kerr.NotLeaderForPartition,

@@ -175,7 +175,8 @@ func (j *fetchJob) attempt() (ready bool) {
 			got += r.plan.Bytes()
 			left -= r.plan.Bytes()
 		}
-		ready = ready || r.err != nil || r.divergence
+		// What a limit cuts off would not come by waiting.
+		ready = ready || r.err != nil || r.divergence || r.planned && r.plan.Cut() && got > 0
 		if j.full || w.differs(&r) {
 			j.about = append(j.about, r)
 		}
@@ -183,7 +184,7 @@ func (j *fetchJob) attempt() (ready bool) {
 	// Back into the order of the request.
 	j.about = append(j.about, j.about[:wrapped]...)
 	j.about = j.about[wrapped:]
-	return ready || got >= j.minBytes
+	return ready || got >= min(j.minBytes, j.maxBytes)
 }
 
 // look plans the fetch of one partition.

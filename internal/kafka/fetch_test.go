@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -270,6 +271,33 @@ func TestLongPoll(t *testing.T) {
 	}
 	if took := time.Since(begun); took > 15*time.Second {
 		t.Errorf("took %v: something waited for its time to be over", took)
+	}
+}
+
+// TestLimitsDoNotMakeAFetchWait: what a limit cuts off would not come by
+// waiting, and nobody can get more than max_bytes.
+func TestLimitsDoNotMakeAFetchWait(t *testing.T) {
+	n := start(t)
+	topic := n.topic(t, "orders", 1)
+	for range 10 {
+		put(t, n, topic, strings.Repeat("x", 600))
+	}
+	conn := n.dial(t)
+	for name, limit := range map[string]func(*kmsg.FetchRequest){
+		"a partition's limit below min_bytes": func(r *kmsg.FetchRequest) { r.MinBytes, r.Topics[0].Partitions[0].PartitionMaxBytes = 2000, 2000 },
+		"max_bytes below min_bytes":           func(r *kmsg.FetchRequest) { r.MinBytes, r.MaxBytes = 1<<20, 2000 },
+	} {
+		req := fetchOf(1, topic)
+		req.MaxWaitMillis = 30_000
+		limit(req)
+		begun := time.Now()
+		resp := conn.ask(req, 12).(*kmsg.FetchResponse)
+		if got := values(t, resp.Topics[0].Partitions[0].RecordBatches); len(got) == 0 {
+			t.Errorf("%s: nothing was returned", name)
+		}
+		if took := time.Since(begun); took > 20*time.Second {
+			t.Errorf("%s: took %v", name, took)
+		}
 	}
 }
 

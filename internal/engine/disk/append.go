@@ -3,6 +3,7 @@ package disk
 import (
 	"fmt"
 	"hash/crc32"
+	"math"
 	"math/bits"
 	"unsafe"
 
@@ -181,16 +182,20 @@ func (s *shard) Full() bool {
 	return s.keeper.starved() && s.room()-pageBytes < s.e.reserve
 }
 
-// Room counts the rest of the open file, and the spare.
+// Room is what the open file has left, once there can be no spare.
 func (s *shard) Room() int64 {
 	if s.usable() != nil {
 		return 0
 	}
-	room := s.room()
-	if s.keeper.ready() {
-		room += s.e.opt.FileBytes - pageBytes
+	if !s.keeper.starved() {
+		return math.MaxInt64
 	}
-	return room
+	if s.e.opt.Synchronous {
+		if s.keeper.ensure(); !s.keeper.starved() {
+			return math.MaxInt64
+		}
+	}
+	return s.room()
 }
 
 // room is how many bytes the open file has left.

@@ -15,7 +15,7 @@ import (
 const (
 	defaultFileBytes = 128 << 20
 	minFileBytes     = 32 << 10
-	maxFileBytes     = 16 << 30
+	maxFileBytes     = 4<<30 - pageBytes // what an index can point into
 	softSlotBytes    = 4 << 20
 	// firstFileBytes is the length of the first file of an epoch, which is
 	// filled while the caller waits for the start.
