@@ -17,6 +17,10 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/listen"
 )
 
+// fileBytesMin is the smallest journal file that takes the largest entry that
+// a request can make.
+const fileBytesMin = 8 << 20
+
 // Node is a running Waxwing process.
 type Node struct {
 	cfg    Config
@@ -73,6 +77,9 @@ func (n *Node) bind(ctx context.Context) (err error) {
 }
 
 func (n *Node) openEngine(context.Context) error {
+	if n.cfg.FileBytes < fileBytesMin {
+		return fmt.Errorf("journal files of %d bytes: at least %d, so that every request fits one", n.cfg.FileBytes, fileBytesMin)
+	}
 	var eng *disk.Engine
 	var err error
 	switch n.cfg.Engine {

@@ -22,7 +22,7 @@ func testConfig(t *testing.T) Config {
 	cfg := DefaultConfig()
 	cfg.DataDir = filepath.Join(t.TempDir(), "data")
 	cfg.KafkaAddr, cfg.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0"
-	cfg.FileBytes = 1 << 20
+	cfg.FileBytes = fileBytesMin
 	cfg.Version = "test"
 	return cfg
 }
@@ -147,6 +147,7 @@ func TestStartErrors(t *testing.T) {
 		"folder held":  {held, held.DataDir, engine.ErrHeld},
 		"not a folder": {with(testConfig(t), func(c *Config) { c.DataDir = file }), file, nil},
 		"newer folder": {newer, newer.DataDir, engine.ErrNewer},
+		"small files":  {with(testConfig(t), func(c *Config) { c.FileBytes = 1 << 20 }), "1048576", nil},
 		"engine":       {with(testConfig(t), func(c *Config) { c.Engine = "tape" }), "tape", nil},
 		"setting": {with(testConfig(t), func(c *Config) { c.BrokerConfig = map[string]string{"no.such": "1"} }),
 			"no.such", nil},
