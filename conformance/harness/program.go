@@ -52,7 +52,13 @@ func RunProgram(t *testing.T, b *Broker, p Program) {
 	defer kill()
 	timer := time.AfterFunc(p.Timeout, kill)
 
-	planned, seen := subtests(t, out, &other)
+	planned, seen := parse(out, &other, func(name, said string, ok bool) {
+		t.Run(name, func(t *testing.T) {
+			if t.Log(said); !ok {
+				t.Fail()
+			}
+		})
+	})
 	err = cmd.Wait()
 	switch {
 	case !timer.Stop():
@@ -68,25 +74,23 @@ func RunProgram(t *testing.T, b *Broker, p Program) {
 	}
 }
 
-// subtests reads the lines of a program until it closes its output.
-func subtests(t *testing.T, out io.Reader, other io.Writer) (planned, seen int) {
+// parse reads the lines of a program until it closes its output and calls
+// report for each case: said is what stands after its name. It returns how
+// many cases were announced and how many ended. Other lines go to other.
+func parse(out io.Reader, other io.Writer, report func(name, said string, ok bool)) (planned, seen int) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line := lines.Text()
-		if _, err := fmt.Sscanf(line, "plan %d", &planned); err == nil {
-			continue
-		}
-		name, why, failed := strings.Cut(strings.TrimPrefix(line, "not ok "), ": ")
-		switch {
-		case strings.HasPrefix(line, "not ok ") && failed:
+		if failure, found := strings.CutPrefix(line, "not ok "); found {
 			seen++
-			t.Run(name, func(t *testing.T) { t.Error(why) })
-		case strings.HasPrefix(line, "ok "):
+			name, why, _ := strings.Cut(failure, ": ")
+			report(name, why, false)
+		} else if success, found := strings.CutPrefix(line, "ok "); found {
 			seen++
-			name, millis, _ := strings.Cut(strings.TrimPrefix(line, "ok "), " ")
-			t.Run(name, func(t *testing.T) { t.Logf("%s ms", millis) })
-		default:
+			at := max(strings.LastIndexByte(success, ' '), 0)
+			report(success[:at], success[at:]+" ms", true)
+		} else if _, err := fmt.Sscanf(line, "plan %d", &planned); err != nil {
 			fmt.Fprintln(other, line)
 		}
 	}
