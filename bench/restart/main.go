@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -26,6 +27,7 @@ func main() {
 	flag.IntVar(&opt.partitions, "partitions", 8, "partitions of the topic")
 	flag.IntVar(&opt.restarts, "restarts", 3, "how often it is killed and started; the first time it is killed under load")
 	flag.BoolVar(&opt.cold, "cold", false, "take the data out of the page cache before the last start (Linux)")
+	flag.DurationVar(&opt.settle, "settle", 5*time.Second, "how long to wait before memory is read again")
 	flag.StringVar(&opt.dir, "dir", os.TempDir(), "make the work folder here")
 	flag.StringVar(&opt.binary, "binary", "", "the waxwing binary (default: build it)")
 	flag.BoolVar(&opt.keep, "keep", false, "keep the work folder")

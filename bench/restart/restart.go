@@ -18,6 +18,7 @@ type options struct {
 	partitions int
 	restarts   int
 	cold       bool
+	settle     time.Duration // before memory is read again
 	dir        string
 	binary     string // "" builds the broker
 	keep       bool
@@ -27,7 +28,6 @@ const (
 	probeTopic = "probe"
 	// startMax is how long a start may take before it counts as failed.
 	startMax = 2 * time.Minute
-	settle   = 5 * time.Second
 	// lookups is how many random records are fetched after each start.
 	lookups = 200
 	// spareBytes must be left on the device beyond what is written.
@@ -152,7 +152,7 @@ func (m *measurement) restart(ctx context.Context, loaded, cold bool) (started, 
 	defer cancel()
 	m.broker.Kill()
 	if cold {
-		if err := dropCache(m.cfg.Data()); err != nil {
+		if err := daemon.DropCache(m.cfg.Data()); err != nil {
 			return s, err
 		}
 	}
@@ -171,7 +171,7 @@ func (m *measurement) restart(ctx context.Context, loaded, cold bool) (started, 
 	if err := m.check(c); err != nil {
 		return s, err
 	}
-	time.Sleep(settle)
+	time.Sleep(m.opt.settle)
 	s.SettledResident, err = m.broker.ResidentBytes()
 	return s, err
 }

@@ -111,3 +111,37 @@ func (c *Conn) Fetch(topic string, partition int32, offset int64, maxBytes int32
 	}
 	return answer.RecordBatches, answer.HighWatermark, nil
 }
+
+// HighWatermarks asks for the high watermarks of the first n partitions.
+func (c *Conn) HighWatermarks(topic string, n int) ([]int64, error) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Version = 4
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic = topic
+	for p := range n {
+		rp := kmsg.NewListOffsetsRequestTopicPartition()
+		rp.Partition, rp.Timestamp = int32(p), -1
+		t.Partitions = append(t.Partitions, rp)
+	}
+	req.Topics = append(req.Topics, t)
+	resp, err := c.Request(req)
+	if err != nil {
+		return nil, err
+	}
+	var ends []int64
+	for _, t := range resp.(*kmsg.ListOffsetsResponse).Topics {
+		for i, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return nil, fmt.Errorf("high watermark of partition %d of %s: %w", p.Partition, topic, err)
+			}
+			if int(p.Partition) != i {
+				return nil, fmt.Errorf("high watermarks of %s: partition %d is answered out of order", topic, p.Partition)
+			}
+			ends = append(ends, p.Offset)
+		}
+	}
+	if len(ends) != n {
+		return nil, fmt.Errorf("high watermarks of %s: %d of %d partitions are answered", topic, len(ends), n)
+	}
+	return ends, nil
+}

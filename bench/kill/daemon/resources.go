@@ -14,19 +14,25 @@ import (
 )
 
 // ResidentBytes is the physical memory that the process holds, as Linux tells
-// it in /proc (VmRSS).
-func (p *Process) ResidentBytes() (int64, error) {
+// it in /proc.
+func (p *Process) ResidentBytes() (int64, error) { return p.status("VmRSS:") }
+
+// PeakResidentBytes is the most that ResidentBytes has been.
+func (p *Process) PeakResidentBytes() (int64, error) { return p.status("VmHWM:") }
+
+// status is a number of bytes from /proc/PID/status.
+func (p *Process) status(field string) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if value, ok := strings.CutPrefix(line, field); ok {
 			kib, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
 			return kib << 10, err
 		}
 	}
-	return 0, fmt.Errorf("process %d has no VmRSS", p.PID())
+	return 0, fmt.Errorf("process %d has no %s", p.PID(), field)
 }
 
 // Metrics reads the broker's metrics that have no labels, by name.

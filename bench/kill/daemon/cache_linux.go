@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"io/fs"
@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropCache writes the files below dir to the device and takes them out of the
+// DropCache writes the files below dir to the device and takes them out of the
 // page cache, as if the machine had just started.
-func dropCache(dir string) error {
+func DropCache(dir string) error {
 	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package main
-
-import "errors"
-
-func dropCache(string) error { return errors.New("-cold needs Linux") }
