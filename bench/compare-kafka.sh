@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Waxwing and Apache Kafka in turn, under the same client with the same
-# settings: A B A B …, and the device alone in between. Prints medians, ratios
+# settings: A B B A …, and the device alone in between. Prints medians, ratios
 # and the goals, and writes every run and the summary as JSON.
 #
 #   row 1   1 KB records, acks=all, as fast as possible, one partition and eight
@@ -11,7 +11,7 @@
 # before it answers. After each run the page cache is written out, so that no
 # broker pays for what the one before it left unwritten.
 #
-# Environment: ROUNDS (3), RUN_SECONDS (10), RATE (20000), PARTITIONS (10000),
+# Environment: ROUNDS (3), RUN_SECONDS (15), RATE (20000), PARTITIONS (10000),
 # ROWS ("1 8p 2 3"), KAFKA_ROW3 (0; 1 gives Kafka the 10,000 partitions too),
 # OUT (a folder for the results, default bench/results),
 # WORK (a folder on the device to measure, default under WAXWING_CACHE).
@@ -20,7 +20,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
 rounds=${ROUNDS:-3}
-seconds=${RUN_SECONDS:-10}
+seconds=${RUN_SECONDS:-15}
 rate=${RATE:-20000}
 partitions=${PARTITIONS:-10000}
 rows=${ROWS:-1 8p 2 3}
@@ -66,12 +66,12 @@ bench() {
   settle
 }
 
-# both ROW ROUND ARG ... measures Waxwing, then Kafka.
+# both ROW ROUND ARG ... measures Waxwing and Kafka, every other round Kafka first.
 both() {
-  local row=$1 round=$2
+  local row=$1 round=$2 order="waxwing kafka"
   shift 2
-  bench "$row" waxwing "$round" "$@"
-  bench "$row" kafka "$round" "$@"
+  [ $((round % 2)) = 1 ] || order="kafka waxwing"
+  for broker in $order; do bench "$row" "$broker" "$round" "$@"; done
 }
 
 # settle writes out what the page cache holds, and lets deletions finish.
