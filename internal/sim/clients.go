@@ -51,6 +51,7 @@ type queue struct {
 	index   int
 	next    int32
 	batches []*outgoing
+	acked   []*outgoing // the last ones, oldest first
 }
 
 // outgoing is one batch.
@@ -59,6 +60,7 @@ type outgoing struct {
 	sequence int32
 	pending  bool // submitted and not answered
 	epoch    int  // of the broker that it was submitted to
+	base     int64
 }
 
 // commitModel is what a group was told about its offset.
@@ -159,6 +161,11 @@ func (w *world) retryQueue(p *producer, q *queue) {
 }
 
 func (w *world) submit(p *producer, q *queue, o *outgoing, part *broker.Partition) {
+	o.pending, o.epoch = true, w.report.Recoveries
+	w.transmit(p, o, part, func(it *broker.AppendItem) { w.answered(p, q, o, it) })
+}
+
+func (w *world) transmit(p *producer, o *outgoing, part *broker.Partition, done func(*broker.AppendItem)) {
 	spec := record.BatchSpec{}
 	if p.pid >= 0 {
 		spec.Producer = &record.Producer{ID: p.pid, Sequence: o.sequence}
@@ -169,11 +176,38 @@ func (w *world) submit(p *producer, q *queue, o *outgoing, part *broker.Partitio
 	batch := record.Append(nil, spec)
 	h, err := record.ReadHeader(batch)
 	w.must(err == nil, "batch: %v", err)
-	o.pending, o.epoch = true, w.report.Recoveries
 	w.b.Append(context.Background(), &broker.AppendRequest{
 		Items: []broker.AppendItem{{Partition: part, Batch: batch, Header: h}},
-		Done:  func(r *broker.AppendRequest) { w.answered(p, q, o, &r.Items[0]) },
+		Done:  func(r *broker.AppendRequest) { done(&r.Items[0]) },
 	})
+}
+
+// stray sends what an idempotent producer never would, but a network may: a
+// batch that was acknowledged long ago, or one with a gap before it. The old
+// one may only be recognized, and the gap must be refused.
+func (w *world) stray() {
+	t := w.pick()
+	if t == nil {
+		return
+	}
+	got, _ := w.b.Topic(t.name)
+	for _, p := range w.producers[1:] {
+		for _, key := range p.inOrder {
+			q := p.queues[key]
+			if q.topic != t || len(q.acked) == 0 || q.index >= len(got.Partitions) {
+				continue
+			}
+			old := q.acked[w.rng.IntN(len(q.acked))]
+			w.transmit(p, old, got.Partitions[q.index], func(it *broker.AppendItem) {
+				w.must(it.Err != nil || it.Base == old.base, "%s: a repeat of the batch at offset %d was stored at %d", key, old.base, it.Base)
+			})
+			gap := &outgoing{sequence: q.next + 7, values: []string{"a gap"}}
+			w.transmit(p, gap, got.Partitions[q.index], func(it *broker.AppendItem) {
+				w.must(it.Err != nil, "%s: a batch with a gap before it was stored at offset %d", key, it.Base)
+			})
+			return
+		}
+	}
 }
 
 func (w *world) answered(p *producer, q *queue, o *outgoing, it *broker.AppendItem) {
@@ -210,6 +244,10 @@ func (w *world) answered(p *producer, q *queue, o *outgoing, it *broker.AppendIt
 	}
 	fmt.Fprintf(w.trace, "ack %s/%d@%d;", q.topic.name, q.index, it.Base)
 	q.drop(o)
+	o.base = it.Base
+	if q.acked = append(q.acked, o); len(q.acked) > 12 {
+		q.acked = q.acked[1:]
+	}
 }
 
 func (q *queue) drop(o *outgoing) {

@@ -259,8 +259,10 @@ func (w *world) step() {
 	fmt.Fprintf(w.trace, "%d;", w.disk.Ops())
 	w.now = w.now.Add(time.Duration(w.rng.IntN(2000)) * time.Millisecond)
 	switch n := w.rng.IntN(100); {
-	case n < 40:
+	case n < 36:
 		w.send()
+	case n < 40:
+		w.stray()
 	case n < 50:
 		w.decide()
 	case n < 68:
