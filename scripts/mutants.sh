@@ -21,7 +21,7 @@ for m in $names; do
     echo "SURVIVED  $m ($seeds seeds)"
     survivors=$((survivors + 1))
   else
-    echo "caught    $m: $(grep -m1 -o 'seed [0-9]*.*' <<<"$out")"
+    echo "caught    $m: $(grep -m1 -oE 'seed [0-9]+.*|panic: .*|fatal error: .*' <<<"$out")"
   fi
 done
 exit $((survivors > 0))
