@@ -81,7 +81,7 @@ func (b *Broker) serve(args []string) error {
 	os.Remove(portFile)
 	b.cmd = exec.Command(bin, append([]string{"serve", "--data", b.data, "--port-file", portFile}, args...)...)
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
-	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	b.cmd.SysProcAttr = ProcessGroup()
 	if err := b.cmd.Start(); err != nil {
 		return err
 	}

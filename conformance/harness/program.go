@@ -37,7 +37,7 @@ func RunProgram(t *testing.T, b *Broker, p Program) {
 	cmd := exec.Command(p.Args[0], p.Args[1:]...)
 	cmd.Dir = p.Dir
 	cmd.Env = append(append(os.Environ(), "BOOTSTRAP="+b.Bootstrap), p.Env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = ProcessGroup()
 	cmd.Stderr = &other
 	// A grandchild that holds the pipe must not hold us.
 	cmd.WaitDelay = 5 * time.Second

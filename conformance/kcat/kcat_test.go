@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -41,7 +40,7 @@ func TestKcat(t *testing.T) {
 // start runs kcat with input until it ends, fails, or ctx is done.
 func (s *suite) start(ctx context.Context, input string, args ...string) (stdout, stderr string, err error) {
 	cmd := exec.CommandContext(ctx, "kcat", append([]string{"-b", s.broker.Bootstrap}, args...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = harness.ProcessGroup()
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Stdin = strings.NewReader(input)
 	var out, why bytes.Buffer

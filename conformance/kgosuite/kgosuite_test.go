@@ -93,7 +93,7 @@ func run(t *testing.T, b *harness.Broker) map[string]string {
 	cmd := exec.Command("go", append(args, suite)...)
 	cmd.Env = append(os.Environ(),
 		"KGO_SEEDS="+b.Bootstrap, "KGO_TEST_RF=1", fmt.Sprintf("KGO_TEST_RECORDS=%d", harness.Pick(20000, 50000)))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = harness.ProcessGroup()
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
