@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -131,6 +132,9 @@ func (m *measurement) start(ctx context.Context) (took time.Duration, err error)
 	return took, err
 }
 
+// scratch is a file beside the broker's data.
+func (m *measurement) scratch() string { return filepath.Join(m.cfg.Dir, "device") }
+
 func (m *measurement) diskBytes() (int64, error) { return daemon.DiskBytes(m.cfg.Data()) }
 
 // idle measures the broker with nothing, and with empty partitions.
@@ -187,7 +191,7 @@ func (m *measurement) steady(ctx context.Context) error {
 	l := m.newLight()
 	defer l.watch.end()
 	limit := time.Now().Add(m.opt.steady)
-	if err := l.run(ctx, func() bool { return time.Now().After(limit) }); err != nil {
+	if err := l.run(ctx, m.scratch(), func() bool { return time.Now().After(limit) }); err != nil {
 		return err
 	}
 	m.res.Steady = l.summarise(func(s sample) bool { return !l.watch.nearCheckpoint(s.due) && s.work == quiet })
@@ -264,7 +268,7 @@ func (m *measurement) rewrite(ctx context.Context) (err error) {
 		}
 	}
 	began := time.Now()
-	err = l.run(ctx, func() bool {
+	err = l.run(ctx, m.scratch(), func() bool {
 		n, idle := l.watch.rewritten()
 		return time.Since(began) > m.opt.rewrite || n > 0 && idle > idleMax
 	})

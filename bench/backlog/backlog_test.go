@@ -18,7 +18,7 @@ func TestBacklog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Steady.Count == 0 || len(res.DrainColdMillis) != drains || res.StartMillis <= 0 ||
+	if res.Steady.Produce.Count == 0 || len(res.DrainColdMillis) != drains || res.StartMillis <= 0 ||
 		res.Idle.Resident <= 0 || res.Rewritten.HeapInUse <= 0 {
 		t.Fatalf("nothing was measured: %+v", res)
 	}

@@ -22,11 +22,11 @@ type result struct {
 	DrainWarmMillis []float64 `json:"drain_warm_ms"`
 
 	// The light load: alone, before checkpoints, while files are rewritten.
-	Steady     latency `json:"produce_steady"`
-	Checkpoint latency `json:"produce_checkpoint"`
-	Rewriting  latency `json:"produce_rewriting"`
-	Rewrites   int     `json:"rewrites"`
-	Rewritten  memory  `json:"rewritten"`
+	Steady     beside `json:"steady"`
+	Checkpoint beside `json:"checkpoint"`
+	Rewriting  beside `json:"rewriting"`
+	Rewrites   int    `json:"rewrites"`
+	Rewritten  memory `json:"rewritten"`
 }
 
 // Goals of the design, for 10 M messages in 10,000 partitions.
@@ -59,7 +59,11 @@ func (l latency) String() string {
 	if l.Count == 0 {
 		return "nothing was measured"
 	}
-	return fmt.Sprintf("p50 %.2f ms, p99 %.2f ms, max %.2f ms (%d messages)", l.P50Millis, l.P99Millis, l.MaxMillis, l.Count)
+	return fmt.Sprintf("p50 %.2f ms, p99 %.2f ms, max %.2f ms (%d times)", l.P50Millis, l.P99Millis, l.MaxMillis, l.Count)
+}
+
+func (b beside) String() string {
+	return fmt.Sprintf("%v; the device alone at the same time: %v", b.Produce, b.Device)
 }
 
 func gb(n int64) float64             { return float64(n) / 1e9 }
