@@ -227,8 +227,13 @@ const maxPoll = 10000
 // over by itself, if any.
 func fetchError(fetches kgo.Fetches) error {
 	for _, f := range fetches.Errors() {
+		var session *kgo.ErrGroupSession
+		var answer *kerr.Error
 		switch {
 		case errors.Is(f.Err, context.DeadlineExceeded), errors.Is(f.Err, context.Canceled):
+		case errors.As(f.Err, &session) && (!errors.As(f.Err, &answer) || answer.Retriable):
+			// The client joins again by itself; the lifeline says when it
+			// has taken too long.
 		case errors.Is(f.Err, kerr.OffsetOutOfRange):
 			return fmt.Errorf("partition %d of topic %q no longer has the offset to read next", f.Partition, f.Topic)
 		default:

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -45,6 +46,7 @@ type Node struct {
 // running. Ports are bound before recovery, so that a taken port is told at
 // once; connections are accepted after it.
 func Start(ctx context.Context, cfg Config) (*Node, error) {
+	began := time.Now()
 	n := &Node{cfg: cfg, done: make(chan struct{})}
 	steps := []func(context.Context) error{n.bind, n.openEngine, n.openBroker, n.serveKafka}
 	for _, step := range steps {
@@ -54,6 +56,9 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		}
 	}
 	n.ready.Store(true)
+	st := n.broker.Stats()
+	cfg.Logger.Info("ready", "took", time.Since(began).Round(time.Millisecond), "topics", st.Topics, "partitions", st.Partitions,
+		"cluster", n.broker.ClusterID())
 	go n.watch()
 	return n, nil
 }
@@ -115,6 +120,9 @@ func (n *Node) serveKafka(context.Context) error {
 	host, port, err := n.cfg.advertised(n.kafkaLn.Addr())
 	if err != nil {
 		return err
+	}
+	if ip := n.kafkaLn.Addr().(*net.TCPAddr).IP; ip.IsUnspecified() && n.cfg.Advertise == "" {
+		n.cfg.Logger.Warn("listening on all addresses, but clients are told to connect to localhost; say with --advertise where others reach this broker")
 	}
 	n.kafka = kafka.New(kafka.Config{
 		Broker: n.broker, NodeID: n.cfg.NodeID, Logger: n.cfg.Logger,
