@@ -42,6 +42,8 @@ func (c *churn) run(churning context.Context) error {
 		return err
 	}
 	defer cl.Close()
+	// Records under way ignore a context; only this lets go of them.
+	defer context.AfterFunc(t.ctx, cl.Close)()
 	adm := kadm.NewClient(cl)
 	rng := rand.New(rand.NewPCG(t.opt.seed, 1<<33))
 	for i := 0; sleep(churning, below(rng, 100*time.Millisecond)); i++ {
