@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ type maintenance struct {
 	once sync.Once
 
 	damaged       map[engine.FileID]bool // not to be rewritten
+	waiting       bool                   // dead files wait for a checkpoint
 	checkpointed  time.Time
 	checkpointAt  uint64 // journal bytes at the last checkpoint
 	retained      time.Time
@@ -94,11 +96,15 @@ func (m *maintenance) step(ctx context.Context, force bool) error {
 		m.producersSeen = now
 		errs = append(errs, m.expireProducers(ctx, now))
 	}
-	errs = append(errs, m.rewrite(ctx))
+	if m.starved() {
+		errs = append(errs, m.mark(ctx))
+		force = true
+	}
 	if force || m.checkpointDue(now) {
 		m.checkpointed = now
 		errs = append(errs, m.checkpoint(ctx))
 	}
+	errs = append(errs, m.rewrite(ctx))
 	return errors.Join(append(errs, m.trim(ctx))...)
 }
 
@@ -110,6 +116,23 @@ func (m *maintenance) buildIndexes(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// starved says whether the disk is full and dead files only wait for a later
+// checkpoint to be trimmed. On a full disk nobody else makes the slots that a
+// new checkpoint needs.
+func (m *maintenance) starved() bool { return m.waiting && m.s.eng.Room() != math.MaxInt64 }
+
+// mark logs an entry that changes nothing, so that there is a new slot.
+func (m *maintenance) mark(ctx context.Context) error {
+	s := m.s
+	_, err := call(ctx, s, func(int64) (struct{}, error) {
+		if s.room(toFree, 0) == nil {
+			s.log(typeProducersExpired, &topic.ProducersExpired{}, nil, nil)
+		}
+		return struct{}{}, nil
+	})
+	return err
 }
 
 func (m *maintenance) checkpointDue(now time.Time) bool {
@@ -283,9 +306,11 @@ func (m *maintenance) trim(ctx context.Context) error {
 	if err := m.forget(ctx, dead); err != nil {
 		return err
 	}
+	m.waiting = false
 	var trim []engine.FileID
 	for _, id := range dead {
 		if n, isJournal := last[id]; isJournal && n > safe {
+			m.waiting = true
 			continue
 		}
 		gone, err := s.index.Remove(id)
