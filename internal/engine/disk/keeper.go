@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -240,4 +241,9 @@ func (k *keeper) retry() {
 // errLent is a full disk in disguise.
 var errLent = errors.New("a blob is being written in the last free space")
 
-func outOfSpace(err error) bool { return isNoSpace(err) || errors.Is(err, errLent) }
+// outOfSpace reports whether no file can be made for now: the disk is full, or
+// the process has no file descriptor left. Both pass, and the keeper tries
+// again.
+func outOfSpace(err error) bool {
+	return isNoSpace(err) || errors.Is(err, errLent) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
