@@ -25,16 +25,7 @@ func (osFS) Create(name string) (File, error) {
 
 func (osFS) Open(name string) (File, error) { return openFile(name, os.O_RDWR) }
 
-func openFile(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, flag, 0o640)
-	if err != nil {
-		return nil, err
-	}
-	return osFile{f}, nil
-}
-
 func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
-func (osFS) Remove(name string) error     { return os.Remove(name) }
 func (osFS) Mkdir(name string) error      { return os.Mkdir(name, 0o750) }
 
 func (osFS) List(dir string) ([]Entry, error) {
@@ -100,12 +91,14 @@ func writePID(f *os.File) error {
 }
 
 // osFile is a file of the operating system.
-type osFile struct{ f *os.File }
+type osFile struct {
+	f *os.File
+	osFileExtra
+}
 
 func (o osFile) ReadAt(p []byte, off int64) (int, error)  { return o.f.ReadAt(p, off) }
 func (o osFile) WriteAt(p []byte, off int64) (int, error) { return o.f.WriteAt(p, off) }
 func (o osFile) Truncate(size int64) error                { return o.f.Truncate(size) }
-func (o osFile) Close() error                             { return o.f.Close() }
 
 func (o osFile) Size() (int64, error) {
 	info, err := o.f.Stat()
