@@ -36,6 +36,7 @@ check: ## format, vet, staticcheck, import rule
 .PHONY: unit
 unit: ## every Go test of the product, with the race detector
 	go test -race -timeout 15m $(PKGS)
+	go test -count=1 -run TestAllocations ./internal/record # not with -race, which drops what is pooled
 
 .PHONY: bench-compile
 bench-compile: ## run each benchmark once, so that they keep compiling
