@@ -3,7 +3,9 @@ package disk
 import (
 	"context"
 	"errors"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -78,5 +80,64 @@ func TestHandlesAreBounded(t *testing.T) {
 	}
 	if n := counter.open.Load(); n != 0 {
 		t.Errorf("%d files are open after Close", n)
+	}
+}
+
+// exhaustedFS has, on demand, no file descriptor left.
+type exhaustedFS struct {
+	FS
+	exhausted atomic.Bool
+}
+
+func (f *exhaustedFS) Create(name string) (File, error) {
+	if f.exhausted.Load() {
+		return nil, &os.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+	}
+	return f.FS.Create(name)
+}
+
+// TestNoFileDescriptorIsNotTheEnd: while the process has no file descriptor
+// left for the next file, producers are refused, the reserve can be used, and
+// everything goes on once there is one again.
+func TestNoFileDescriptorIsNotTheEnd(t *testing.T) {
+	exhausted := &exhaustedFS{FS: OS()}
+	e, err := Open(Options{Dir: t.TempDir(), FS: exhausted, FileBytes: minFileBytes, Synchronous: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	s, err := e.Claim(context.Background(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	if err := s.Recover(context.Background(), 0, func(engine.Slot) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	write := func(reserve bool) error {
+		_, err := s.Append([]byte("head"), [][]byte{make([]byte, 100)}, reserve).Wait()
+		return err
+	}
+	exhausted.exhausted.Store(true)
+	for n := 0; err == nil; n++ {
+		if err = write(false); n > 100 {
+			t.Fatal("appends go on without a file to go to")
+		}
+	}
+	if !errors.Is(err, engine.ErrFull) {
+		t.Fatalf("append: %v, want ErrFull", err)
+	}
+	if !s.Full() {
+		t.Error("not full after ErrFull")
+	}
+	if err := write(true); err != nil {
+		t.Errorf("append with reserve: %v", err)
+	}
+	exhausted.exhausted.Store(false)
+	if err := write(false); err != nil {
+		t.Errorf("append with file descriptors again: %v", err)
+	}
+	if s.Full() {
+		t.Error("still full")
 	}
 }
