@@ -31,6 +31,20 @@ func (x *Index) Unindexed() []engine.FileID {
 	return ids
 }
 
+// Spoilt lists the files whose .idx a read has found damaged or missing:
+// Rebuild makes a new one. Until then lookups in it fail.
+func (x *Index) Spoilt() []engine.FileID {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	var ids []engine.FileID
+	for _, f := range x.order {
+		if f.spoilt {
+			ids = append(ids, f.id)
+		}
+	}
+	return ids
+}
+
 // BuildIdx writes the .idx of a sealed file and drops its extents from RAM.
 // A file that has its .idx is left alone. When it fails, nothing has changed,
 // and it may be tried again.
@@ -256,7 +270,7 @@ func (x *Index) Rebuild(ctx context.Context, id engine.FileID, scan func(add fun
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if err == nil {
-		f.idx = ix
+		f.idx, f.spoilt = ix, false
 		for i := range dir {
 			x.pointLine(f, &dir[i])
 		}

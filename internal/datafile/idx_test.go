@@ -193,6 +193,10 @@ func TestRebuildInPlace(t *testing.T) {
 	ctx := context.Background()
 	must(t, x.BuildIdx(ctx, 1))
 	last := in[len(in)-1]
+	if got := collect(t, x.Find(last.Log, last.Base, math.MaxInt64)); len(got) != 1 || len(x.Spoilt()) > 0 {
+		t.Fatalf("before the damage: %+v, spoilt: %v", got, x.Spoilt())
+	}
+	x.store.cache = newPageCache(x.cfg.CacheBytes)
 	x.Close() // no blob is open
 	x.cfg.Blobs.(dirBlobs).change(t, idxName(0, 1), func(b []byte) []byte {
 		b[int(x.files[1].idx.blocks)*pageBytes+77] ^= 1
@@ -204,6 +208,9 @@ func TestRebuildInPlace(t *testing.T) {
 		t.Fatalf("a damaged block was read: %v", it.Err())
 	}
 	it.Close()
+	if got := x.Spoilt(); !slices.Equal(got, []engine.FileID{1}) {
+		t.Fatalf("spoilt: %v", got)
+	}
 	broken := errors.New("no slots")
 	if err := x.Rebuild(ctx, 1, func(func([]Extent) error) error { return broken }); !errors.Is(err, broken) {
 		t.Fatal(err)
@@ -211,6 +218,9 @@ func TestRebuildInPlace(t *testing.T) {
 	must(t, x.Rebuild(ctx, 1, func(add func([]Extent) error) error { return add(in) }))
 	if got := collect(t, x.Find(last.Log, last.Base, math.MaxInt64)); len(got) != 1 || got[0].Extent != last {
 		t.Fatalf("after the repair: %+v", got)
+	}
+	if got := x.Spoilt(); len(got) > 0 {
+		t.Fatalf("spoilt after the repair: %v", got)
 	}
 }
 

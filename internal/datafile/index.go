@@ -108,6 +108,7 @@ type file struct {
 	spans   int       // spans that refer to it
 	sealed  bool
 	busy    bool   // an .idx is being built, or a Rewrite reads it
+	spoilt  bool   // a read found its .idx damaged
 	retired uint64 // number of the epoch in which Remove was first called
 	pins    atomic.Int32
 }

@@ -2,6 +2,7 @@ package datafile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sort"
@@ -90,6 +91,7 @@ func (it *Iter) Next() bool {
 		}
 		if it.in.idx != nil {
 			it.readIdx()
+			it.spoil()
 		}
 	}
 	it.place = it.buf[it.i]
@@ -222,6 +224,19 @@ func (it *Iter) readIdx() {
 		}
 		it.next = e.End()
 		it.push(c.file, e)
+	}
+}
+
+// spoil remembers a file whose .idx cannot be read, so that it is made again.
+func (it *Iter) spoil() {
+	var damaged *engine.ErrDamaged
+	if it.err == nil || !errors.As(it.err, &damaged) && !errors.Is(it.err, engine.ErrNotFound) {
+		return
+	}
+	it.x.mu.Lock()
+	defer it.x.mu.Unlock()
+	if f := it.in.file; f.idx == it.in.idx { // nobody has made a new one
+		f.spoilt = true
 	}
 }
 
