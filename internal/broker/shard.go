@@ -61,7 +61,11 @@ func (s *shard) log(typ uint16, x entry, d *journal.Data, note any) {
 	if err := s.d.Apply(e); err != nil {
 		panic(fmt.Sprintf("a decided entry does not apply: %v", err))
 	}
-	s.j.Add(e, d, note)
+	if d == nil {
+		s.j.Add(e, note)
+		return
+	}
+	s.j.Add(e, note, *d)
 }
 
 // need says how much a command may take of the reserve of a full disk.

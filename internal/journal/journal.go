@@ -141,15 +141,16 @@ func (j *Journal) Err() error {
 	return j.err
 }
 
-// Add puts an entry, and the data that belongs to it, into the open slot. It
-// copies e.Body and keeps d.Bytes. note is handed to publish with the slot.
-// It waits while the open slot is full.
-func (j *Journal) Add(e Entry, d *Data, note any) {
+// Add puts an entry, and all the data that belongs to it, into the open slot:
+// they survive together or not at all. It copies e.Body and data, and keeps
+// what data's Bytes point to. note is handed to publish with the slot. It
+// waits while the open slot is full.
+func (j *Journal) Add(e Entry, note any, data ...Data) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	size := int64(len(e.Body)) + entryOverhead
-	if d != nil {
-		size += int64(len(d.Bytes)) + extentOverhead
+	for i := range data {
+		size += int64(len(data[i].Bytes)) + extentOverhead
 	}
 	for (j.open.bytes >= j.traits.SlotBytesSoft || !j.open.empty() && j.open.bytes+size > j.traits.SlotBytesMax) &&
 		j.err == nil && !j.closed {
@@ -167,9 +168,7 @@ func (j *Journal) Add(e Entry, d *Data, note any) {
 	s.entries = appendEntry(s.entries, s.base, e)
 	s.count++
 	s.bytes += size
-	if d != nil {
-		s.data = append(s.data, *d)
-	}
+	s.data = append(s.data, data...)
 	if note != nil {
 		s.notes = append(s.notes, note)
 	}

@@ -137,7 +137,39 @@ func (w *world) add(body string, now int64, d *Data, note any) {
 	if err := w.state.Apply(e); err != nil {
 		w.t.Fatal(err)
 	}
-	w.j.Add(e, d, note)
+	var data []Data
+	if d != nil {
+		data = append(data, *d)
+	}
+	w.j.Add(e, note, data...)
+}
+
+// TestDataOfAnEntryStaysTogether: what one entry brings for several logs is in
+// one slot, however the writer cuts.
+func TestDataOfAnEntryStaysTogether(t *testing.T) {
+	w := open(t, mem.New(mem.Options{Seed: 3}), false)
+	const entries = 2000
+	for i := range int64(entries) {
+		data := []Data{
+			{Log: 2, Base: i, Count: 1, MaxTime: 1, Bytes: []byte("for the second")},
+			{Log: 1, Base: i, Count: 1, MaxTime: 1, Bytes: []byte("first")},
+		}
+		e := Entry{Type: 1, Version: 1, Time: 1, Epoch: w.shard.Epoch(), Body: []byte("x")}
+		w.j.Add(e, nil, data...)
+	}
+	if err := w.j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var next int64
+	for _, c := range w.written {
+		if len(c.Extents) != 2 || c.Extents[0].Base != next || c.Extents[1].Base != next || c.Extents[0].Count != c.Extents[1].Count {
+			t.Fatalf("slot %d has %+v, want both logs from offset %d on", c.Slot.No, c.Extents, next)
+		}
+		next += c.Extents[0].Count
+	}
+	if next != entries || len(w.written) < 2 {
+		t.Fatalf("%d of %d entries in %d slots", next, entries, len(w.written))
+	}
 }
 
 func TestGroupCommit(t *testing.T) {
@@ -236,7 +268,7 @@ func TestDamagedCheckpointFallsBack(t *testing.T) {
 
 func TestNewerEntryIsRefusedAsNewer(t *testing.T) {
 	w := open(t, mem.New(mem.Options{Seed: 1}), true)
-	w.j.Add(Entry{Type: 99, Version: 1, Body: []byte("x")}, nil, nil)
+	w.j.Add(Entry{Type: 99, Version: 1, Body: []byte("x")}, nil)
 	if err := w.j.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -482,7 +514,7 @@ func TestNoSlotFollowsOneThatFailed(t *testing.T) {
 	published := 0
 	j.Start(func(Committed) { published++ })
 	add := func(body string) *waiter {
-		j.Add(Entry{Type: 1, Version: 1, Body: []byte(body)}, nil, nil)
+		j.Add(Entry{Type: 1, Version: 1, Body: []byte(body)}, nil)
 		x := newWaiter()
 		j.Attach(x)
 		return x
