@@ -98,6 +98,7 @@ type slot struct {
 	notes      []any
 	waiters    []Waiter
 	ticket     engine.Ticket
+	published  bool // durable and in the view; its waiters are being told
 	exts       []datafile.Extent
 	pieces     [][]byte
 }
@@ -245,7 +246,7 @@ func (j *Journal) writer() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for {
-		for (j.open.empty() || len(j.inflight) > j.traits.Pipeline) && !j.closed && j.err == nil {
+		for (j.open.empty() || j.unpublished() > j.traits.Pipeline) && !j.closed && j.err == nil {
 			j.work.Wait()
 		}
 		if j.err != nil || j.open.empty() {
@@ -357,19 +358,40 @@ func (j *Journal) finish(s *slot) {
 		j.bytes.Add(s.bytes)
 		j.publish(Committed{Slot: at, Extents: s.exts, Notes: s.notes, Time: s.last})
 	}
+	j.tell(s, err)
+	j.recycle(s)
+}
+
+// tell tells the waiters of s, and those that come meanwhile. Only then is s no
+// longer in flight, so all waiters of a journal are told in the order in which
+// they were attached.
+func (j *Journal) tell(s *slot, err error) {
 	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.fail(err)
-	waiters := s.waiters
+	s.published = err == nil
+	j.work.Signal()
+	var told []Waiter
+	for len(s.waiters) > 0 {
+		told, s.waiters = s.waiters, told[:0]
+		j.mu.Unlock()
+		for _, w := range told {
+			w.Durable(err)
+		}
+		clear(told)
+		j.mu.Lock()
+	}
+	s.waiters = told
 	j.inflight = append(j.inflight[:0], j.inflight[1:]...)
 	if err != nil {
-		waiters = append(waiters, j.open.waiters...)
+		waiters := j.open.waiters
 		j.open = &slot{}
+		j.mu.Unlock()
+		for _, w := range waiters {
+			w.Durable(err)
+		}
+		j.mu.Lock()
 	}
-	j.mu.Unlock()
-	for _, w := range waiters {
-		w.Durable(err)
-	}
-	j.recycle(s)
 }
 
 // recycle keeps s for a later slot, without what it holds on to.
@@ -379,7 +401,6 @@ func (j *Journal) recycle(s *slot) {
 	}
 	clear(s.data)
 	clear(s.notes)
-	clear(s.waiters)
 	clear(s.pieces)
 	*s = slot{entries: s.entries[:0], data: s.data[:0], notes: s.notes[:0],
 		waiters: s.waiters[:0], pieces: s.pieces[:0], exts: s.exts[:0]}
@@ -410,6 +431,17 @@ func (j *Journal) Close() error {
 	return j.Err()
 }
 
+// unpublished counts the slots in flight that are not in the view yet. j.mu is
+// held.
+func (j *Journal) unpublished() (n int) {
+	for _, s := range j.inflight {
+		if !s.published {
+			n++
+		}
+	}
+	return n
+}
+
 // Pending is about how many bytes were added and not written yet.
 func (j *Journal) Pending() (n int64) {
 	j.mu.Lock()
@@ -432,7 +464,7 @@ func (j *Journal) Busy() bool {
 func (j *Journal) Next() engine.SlotNo {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	n := engine.SlotNo(j.durable.Load()) + engine.SlotNo(len(j.inflight))
+	n := engine.SlotNo(j.durable.Load()) + engine.SlotNo(j.unpublished())
 	if !j.open.empty() {
 		n++
 	}

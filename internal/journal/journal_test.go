@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -553,5 +554,52 @@ func TestUnreadableCheckpointIsKept(t *testing.T) {
 	}
 	if names, err := w.cps.o.Blobs.List(""); err != nil || len(names) != 1 {
 		t.Fatal(names, err)
+	}
+}
+
+// orderWaiter notes when it is told, and may hold up who tells it.
+type orderWaiter struct {
+	name  string
+	told  chan<- string
+	until <-chan struct{}
+}
+
+func (w orderWaiter) Durable(error) {
+	if w.until != nil {
+		w.told <- "begin " + w.name
+		<-w.until
+	}
+	w.told <- w.name
+}
+
+// TestWaitersAreToldInOrder: who comes while others are being told waits for
+// its turn, though nothing is left to be written.
+func TestWaitersAreToldInOrder(t *testing.T) {
+	w := open(t, mem.New(mem.Options{Seed: 4}), false)
+	defer w.j.Close()
+	told, until := make(chan string, 10), make(chan struct{})
+	w.add("a", 1, nil, nil)
+	w.j.Attach(orderWaiter{"first", told, until})
+	if got := <-told; got != "begin first" {
+		t.Fatal(got)
+	}
+	w.j.Attach(orderWaiter{name: "second", told: told})
+	w.j.Attach(orderWaiter{name: "third", told: told})
+	if len(told) > 0 {
+		t.Fatalf("%s was told before the first had been", <-told)
+	}
+	close(until)
+	for _, want := range []string{"first", "second", "third"} {
+		if got := <-told; got != want {
+			t.Fatalf("told: %s, want %s", got, want)
+		}
+	}
+	// Nothing is under way any more: at once.
+	for w.j.Busy() {
+		runtime.Gosched()
+	}
+	w.j.Attach(orderWaiter{name: "fourth", told: told})
+	if len(told) != 1 {
+		t.Fatal("a reply that depends on nothing waits")
 	}
 }
