@@ -3,21 +3,20 @@ package broker
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"maps"
-	"strings"
 
-	"github.com/waxwing-mq/waxwing/internal/broker/group"
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
 	"github.com/waxwing-mq/waxwing/internal/settings"
 )
 
 // Limits of the catalogue.
 const (
-	topicNameMax     = 249 // bytes, as in Kafka
-	partitionsMax    = 100_000
-	settingsBytesMax = 64 << 10
+	topicNameMax       = 249 // bytes, as in Kafka
+	partitionsMax      = 100_000
+	partitionsTotalMax = 200_000  // of all topics; each takes memory in its shard and in the view
+	settingsBytesMax   = 64 << 10 // of one topic, or of the broker
+	settingsTotalMax   = 16 << 20 // of all together
 )
 
 // TopicSpec says what topic to create.
@@ -31,7 +30,7 @@ type TopicSpec struct {
 // characters of URL-safe base64.
 func (b *Broker) ClusterID() string { return b.clusterID }
 
-// CheckTopic says whether the topic could be created now.
+// CheckTopic says whether the topic could be created now. It reads the view.
 func (b *Broker) CheckTopic(spec TopicSpec) error {
 	if err := checkTopicName(spec.Name); err != nil {
 		return err
@@ -48,31 +47,33 @@ func (b *Broker) CheckTopic(spec TopicSpec) error {
 	if t, ok := b.Topic(spec.Name); ok {
 		return errf(TopicExists, "topic %q exists already", t.Name)
 	}
-	if !strings.ContainsAny(spec.Name, "._") {
-		return nil
+	if other := b.flat.colliding(spec.Name); other != "" {
+		return errCollides(spec.Name, other)
 	}
-	for _, t := range b.Topics() {
-		if flatName(t.Name) == flatName(spec.Name) {
-			return errf(InvalidTopic, "topic %q collides with %q: '.' and '_' count as the same", spec.Name, t.Name)
-		}
-	}
-	return nil
+	return b.placed.fits(spec.Partitions)
+}
+
+func errCollides(name, other string) *Error {
+	return errf(InvalidTopic, "topic %q collides with %q: '.' and '_' count as the same", name, other)
 }
 
 // checkSettingsSize bounds what free text among the settings can take.
 func checkSettingsSize(m map[string]string) error {
-	n := 0
-	for k, v := range m {
-		n += len(k) + len(v)
-	}
-	if n > settingsBytesMax {
+	if n := topic.SettingsBytes(m); n > settingsBytesMax {
 		return errf(InvalidConfig, "settings of %d bytes; at most %d", n, settingsBytesMax)
 	}
 	return nil
 }
 
-// flatName is what metrics make of a name.
-func flatName(name string) string { return strings.ReplaceAll(name, ".", "_") }
+// settingsFit says, in the home shard's sequencer, whether settings may take
+// the place of others (nil: of none).
+func (b *Broker) settingsFit(m, old map[string]string) error {
+	have, more := b.shards[0].d.catalog.SettingsBytes(), topic.SettingsBytes(m)-topic.SettingsBytes(old)
+	if more > 0 && more > settingsTotalMax-have {
+		return errf(InvalidConfig, "all settings together have %d bytes, and at most %d", have, settingsTotalMax)
+	}
+	return nil
+}
 
 // checkTopicName applies Kafka's rules for topic names.
 func checkTopicName(name string) error {
@@ -88,44 +89,6 @@ func checkTopicName(name string) error {
 	return nil
 }
 
-// CreateTopic creates a topic: each shard opens its partitions first, then
-// the catalogue shows it. When it returns nil the topic is durable and in the
-// view.
-func (b *Broker) CreateTopic(ctx context.Context, spec TopicSpec) (*Topic, error) {
-	if err := b.CheckTopic(spec); err != nil {
-		return nil, err
-	}
-	created := &topic.Created{ID: b.newID(), Name: spec.Name, Settings: maps.Clone(spec.Settings)}
-	created.Shards = b.place(created.ID, 0, spec.Partitions)
-	if err := b.openPartitions(ctx, created.ID, 0, created.Shards); err != nil {
-		return nil, err
-	}
-	home := b.shards[0]
-	_, err := call(ctx, home, func(int64) (struct{}, error) {
-		if err := home.room(toCommit, 0); err != nil {
-			return struct{}{}, err
-		}
-		if home.d.catalog.ByName(spec.Name) != nil {
-			return struct{}{}, errf(TopicExists, "topic %q exists already", spec.Name)
-		}
-		home.log(typeCreated, created, nil, created)
-		return struct{}{}, nil
-	})
-	if isKind(err, TopicExists) {
-		// Only a refusal is certain. After any other error the topic may
-		// exist, and its partitions must; the next start clears up.
-		b.dropPartitions(context.WithoutCancel(ctx), created.ID)
-	}
-	if err != nil {
-		return nil, err
-	}
-	t, ok := b.TopicByID(TopicID(created.ID))
-	if !ok {
-		return nil, errf(UnknownTopic, "topic %q was deleted at once", spec.Name)
-	}
-	return t, nil
-}
-
 // newID makes a random (version 4) UUID.
 func (b *Broker) newID() (id topic.ID) {
 	b.randMu.Lock()
@@ -136,140 +99,6 @@ func (b *Broker) newID() (id topic.ID) {
 	id[6] = id[6]&0x0f | 0x40
 	id[8] = id[8]&0x3f | 0x80
 	return id
-}
-
-// place chooses a shard for partitions [from, to): recorded at creation,
-// never computed again.
-func (b *Broker) place(id topic.ID, from, to int) []uint32 {
-	h := fnv.New32a()
-	h.Write(id[:])
-	shards := make([]uint32, 0, to-from)
-	for i := from; i < to; i++ {
-		shards = append(shards, (h.Sum32()%uint32(len(b.shards))+uint32(i))%uint32(len(b.shards)))
-	}
-	return shards
-}
-
-// openPartitions has each shard open its part of the partitions that start
-// at index first.
-func (b *Broker) openPartitions(ctx context.Context, id topic.ID, first int, shards []uint32) error {
-	for n, s := range b.shards {
-		var mine []int32
-		for i, owner := range shards {
-			if int(owner) == n {
-				mine = append(mine, int32(first+i))
-			}
-		}
-		if len(mine) == 0 {
-			continue
-		}
-		_, err := call(ctx, s, func(int64) (struct{}, error) {
-			if err := s.room(toCommit, 0); err != nil {
-				return struct{}{}, err
-			}
-			if e, ok := s.d.logs.DecideOpen(id, mine); ok {
-				s.log(typeOpened, &e, nil, &e)
-			}
-			return struct{}{}, nil
-		})
-		if err != nil {
-			return err // what was opened is dropped at the next start
-		}
-	}
-	return nil
-}
-
-// dropPartitions has each shard forget its logs of a topic. What a crash
-// leaves undone is done at the next start.
-func (b *Broker) dropPartitions(ctx context.Context, id topic.ID) {
-	for _, s := range b.shards {
-		_, err := call(ctx, s, func(int64) (struct{}, error) {
-			if err := s.room(toFree, 0); err != nil {
-				return struct{}{}, err
-			}
-			if s.d.logs.Has(id) {
-				e := &topic.Dropped{Topic: id}
-				s.log(typeDropped, e, nil, e)
-			}
-			return struct{}{}, nil
-		})
-		if err != nil {
-			b.cfg.Logger.Warn("partitions of a deleted topic stay until the next start", "error", err)
-		}
-	}
-}
-
-// DeleteTopic deletes a topic, its data and the offsets committed for it.
-func (b *Broker) DeleteTopic(ctx context.Context, id TopicID) error {
-	home := b.shards[0]
-	name, err := call(ctx, home, func(int64) (string, error) {
-		t := home.d.catalog.ByID(topic.ID(id))
-		if t == nil {
-			return "", errf(UnknownTopic, "no such topic")
-		}
-		if err := home.room(toFree, 0); err != nil {
-			return "", err
-		}
-		e := &topic.Deleted{ID: topic.ID(id)}
-		home.log(typeDeleted, e, nil, e)
-		return t.Name, nil
-	})
-	if err != nil {
-		return err
-	}
-	ctx = context.WithoutCancel(ctx)
-	b.dropPartitions(ctx, topic.ID(id))
-	_, err = b.EachGroupShard(ctx, group.TopicDeleted{Topic: name, ID: group.TopicID(id)})
-	return err
-}
-
-// AddPartitions grows a topic to total partitions.
-func (b *Broker) AddPartitions(ctx context.Context, id TopicID, total int) error {
-	t, ok := b.TopicByID(id)
-	if !ok {
-		return errf(UnknownTopic, "no such topic")
-	}
-	have := len(t.Partitions)
-	if total <= have || total > partitionsMax {
-		return errf(InvalidPartitions, "topic %q has %d partitions; %d is not more (at most %d)", t.Name, have, total, partitionsMax)
-	}
-	shards := b.place(topic.ID(id), have, total)
-	for n, s := range b.shards {
-		var mine []int32
-		for i, owner := range shards {
-			if int(owner) == n {
-				mine = append(mine, int32(have+i))
-			}
-		}
-		_, err := call(ctx, s, func(int64) (struct{}, error) {
-			if err := s.room(toCommit, 0); err != nil {
-				return struct{}{}, err
-			}
-			if e, ok := s.d.logs.DecideOpen(topic.ID(id), mine); ok {
-				s.log(typeOpened, &e, nil, &e)
-			}
-			return struct{}{}, nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	home := b.shards[0]
-	_, err := call(ctx, home, func(int64) (struct{}, error) {
-		t := home.d.catalog.ByID(topic.ID(id))
-		switch {
-		case t == nil:
-			return struct{}{}, errf(UnknownTopic, "no such topic")
-		case home.room(toCommit, 0) != nil:
-			return struct{}{}, home.room(toCommit, 0)
-		case len(t.Shards) != have:
-			return struct{}{}, errf(InvalidPartitions, "topic %q was changed meanwhile", t.Name)
-		}
-		e := &topic.Grown{ID: topic.ID(id), Shards: shards}
-		home.log(typeGrown, e, nil, e)
-		return struct{}{}, nil
-	})
-	return err
 }
 
 // ConfigureTopic replaces all overrides of a topic.
@@ -298,8 +127,16 @@ func (b *Broker) configure(ctx context.Context, id topic.ID, overrides map[strin
 	home := b.shards[0]
 	e := &topic.Configured{ID: id, Settings: maps.Clone(overrides)}
 	_, err := call(ctx, home, func(int64) (struct{}, error) {
-		if id != (topic.ID{}) && home.d.catalog.ByID(id) == nil {
-			return struct{}{}, errf(UnknownTopic, "no such topic")
+		old := home.d.catalog.Settings
+		if id != (topic.ID{}) {
+			t := home.d.catalog.ByID(id)
+			if t == nil {
+				return struct{}{}, errf(UnknownTopic, "no such topic")
+			}
+			old = t.Settings
+		}
+		if err := b.settingsFit(e.Settings, old); err != nil {
+			return struct{}{}, err
 		}
 		if err := home.room(toFree, 0); err != nil { // a shorter retention makes room
 			return struct{}{}, err

@@ -13,14 +13,16 @@ import (
 )
 
 // onMem opens a broker on a disk in memory, stepped by the test.
-func onMem(t *testing.T, d *mem.Disk) *fixture {
+func onMem(t *testing.T, d *mem.Disk) *fixture { return onMemShards(t, d, 1) }
+
+func onMemShards(t *testing.T, d *mem.Disk, shards int) *fixture {
 	t.Helper()
-	f := &fixture{t: t, shards: 1, clock: &clock{now: time.UnixMilli(1_700_000_000_000)}, inline: true}
+	f := &fixture{t: t, shards: shards, clock: &clock{now: time.UnixMilli(1_700_000_000_000)}, inline: true}
 	var err error
 	if f.eng, err = d.Engine(); err != nil {
 		t.Fatal(err)
 	}
-	f.Broker, err = broker.Open(context.Background(), broker.Config{Engine: f.eng, Now: f.clock.Now, Inline: true})
+	f.Broker, err = broker.Open(context.Background(), broker.Config{Engine: f.eng, Shards: shards, Now: f.clock.Now, Inline: true})
 	if err != nil {
 		t.Fatal(err)
 	}

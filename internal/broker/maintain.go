@@ -96,6 +96,9 @@ func (m *maintenance) step(ctx context.Context, force bool) error {
 		m.producersSeen = now
 		errs = append(errs, m.expireProducers(ctx, now))
 	}
+	if m.s.leftovers.Load() {
+		errs = append(errs, m.s.clearAll(ctx))
+	}
 	if m.starved() {
 		errs = append(errs, m.mark(ctx))
 		force = true

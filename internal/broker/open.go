@@ -47,6 +47,8 @@ type Broker struct {
 	cfg       Config
 	shards    []*shard
 	view      *view
+	flat      flatNames
+	placed    *placed
 	clusterID string
 
 	randMu sync.Mutex
@@ -73,7 +75,10 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	b := &Broker{cfg: cfg, view: newView(), failed: make(chan struct{})}
+	b := &Broker{
+		cfg: cfg, view: newView(), flat: flatNames{names: topic.FlatNames{}},
+		placed: newPlaced(partitionsTotalMax), failed: make(chan struct{}),
+	}
 	for i := range cfg.Shards {
 		s, err := b.openShard(ctx, engine.ShardID(i))
 		if err != nil {
@@ -110,6 +115,7 @@ func (b *Broker) openShard(ctx context.Context, id engine.ShardID) (*shard, erro
 		id: id, b: b, eng: eng, traits: b.cfg.Engine.Traits(), inbox: newInbox(),
 		replies: map[group.Token]func(group.Body, error){},
 		parts:   map[datafile.LogID]*Partition{},
+		held:    map[TopicID][]*Partition{},
 	}
 	if err := s.recover(ctx); err != nil {
 		eng.Release()
@@ -271,6 +277,8 @@ func (b *Broker) begin(ctx context.Context) error {
 			return err
 		}
 		b.showTopic(TopicID(t.ID), t.Name, t.Settings, len(t.Shards))
+		b.flat.add(t.Name)
+		b.placed.total += len(t.Shards)
 	}
 	for _, s := range b.shards {
 		s.groups = group.NewMachine(b.groupConfig(), s.d.groups, time.UnixMilli(s.tick()))
@@ -279,7 +287,12 @@ func (b *Broker) begin(ctx context.Context) error {
 	if err := b.found(ctx); err != nil {
 		return err
 	}
-	return b.finishDeletions(ctx)
+	for _, s := range b.shards {
+		if err := s.clearAll(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkPlacement makes sure that every partition of the catalogue is there.
@@ -353,30 +366,6 @@ func (b *Broker) found(ctx context.Context) error {
 		b.clusterID = base64.RawURLEncoding.EncodeToString(id[:])
 	}
 	return err
-}
-
-// finishDeletions drops the logs of topics that the catalogue
-// does not have: a crash came between the steps of a creation or deletion.
-func (b *Broker) finishDeletions(ctx context.Context) error {
-	known := map[topic.ID]bool{}
-	for _, t := range b.Topics() {
-		known[topic.ID(t.ID)] = true
-	}
-	for _, s := range b.shards {
-		_, err := call(ctx, s, func(int64) (struct{}, error) {
-			for _, id := range s.d.logs.Topics() {
-				if !known[id] && s.room(toFree, 0) == nil {
-					e := &topic.Dropped{Topic: id}
-					s.log(typeDropped, e, nil, e)
-				}
-			}
-			return struct{}{}, nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // applySettings makes the stored dynamic settings, on top of the operator's,

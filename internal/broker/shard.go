@@ -37,8 +37,11 @@ type shard struct {
 	token   atomic.Uint64 // the last one given
 	full    atomic.Bool   // the last append was refused for want of space
 
+	leftovers atomic.Bool // clear has something left to do
+
 	// Owned by the publisher.
 	parts    map[datafile.LogID]*Partition
+	held     map[TopicID][]*Partition // the same, by topic
 	openFile engine.FileID
 
 	maintain maintenance
@@ -213,15 +216,21 @@ func (s *shard) show(note any) {
 			s.showPartition(TopicID(e.Topic), index, e.First+datafile.LogID(i), nil)
 		}
 	case *topic.Dropped:
-		s.hidePartitions(TopicID(e.Topic))
+		s.hidePartitions(TopicID(e.Topic), 0)
+	case *topic.Closed:
+		s.hidePartitions(TopicID(e.Topic), e.From)
 	case *topic.Started:
 		s.index.SetStart(e.Log, e.Start)
 		if p := s.parts[e.Log]; p != nil {
 			p.begin(e.Start)
 		}
 	case *topic.Created:
+		s.b.flat.add(e.Name)
 		s.b.showTopic(TopicID(e.ID), e.Name, e.Settings, len(e.Shards))
 	case *topic.Deleted:
+		if t, ok := s.b.TopicByID(TopicID(e.ID)); ok {
+			s.b.flat.remove(t.Name)
+		}
 		s.b.hideTopic(TopicID(e.ID))
 	case *topic.Grown:
 		s.b.growTopic(TopicID(e.ID), len(e.Shards))
@@ -240,25 +249,37 @@ func (s *shard) showPartition(t TopicID, index int32, log datafile.LogID, l *top
 		p.epochs = append(p.epochs, l.Epochs...)
 	}
 	s.parts[log] = p
+	s.held[t] = append(s.held[t], p)
 	v := s.b.view
 	v.mu.Lock()
 	v.parts[partitionKey{t, index}] = p
 	v.mu.Unlock()
 }
 
-// hidePartitions forgets this shard's logs of a topic.
-func (s *shard) hidePartitions(t TopicID) {
-	v := s.b.view
-	for log, p := range s.parts {
-		if p.topic != t {
-			continue
+// hidePartitions forgets this shard's logs of a topic's partitions from index
+// from on.
+func (s *shard) hidePartitions(t TopicID, from int32) {
+	var kept, gone []*Partition
+	for _, p := range s.held[t] {
+		if p.index < from {
+			kept = append(kept, p)
+		} else {
+			gone = append(gone, p)
 		}
-		p.deleted.Store(true)
-		delete(s.parts, log)
-		v.mu.Lock()
+	}
+	if s.held[t] = kept; len(kept) == 0 {
+		delete(s.held, t)
+	}
+	v := s.b.view
+	v.mu.Lock()
+	for _, p := range gone {
 		delete(v.parts, partitionKey{t, p.index})
-		v.mu.Unlock()
-		s.index.Drop(log)
+	}
+	v.mu.Unlock()
+	for _, p := range gone {
+		p.deleted.Store(true)
+		delete(s.parts, p.log)
+		s.index.Drop(p.log)
 		p.watch.wake()
 	}
 	s.maintain.kick()

@@ -23,6 +23,7 @@ const (
 	typeDropped          = 3
 	typeStarted          = 4
 	typeProducersExpired = 5
+	typeClosed           = 6
 	typeCreated          = 16
 	typeDeleted          = 17
 	typeGrown            = 18
@@ -78,6 +79,8 @@ func (d *durable) apply(e journal.Entry) error {
 		return applied(e.Body, new(topic.Started), d.logs.ApplyStarted)
 	case typeProducersExpired:
 		return applied(e.Body, new(topic.ProducersExpired), d.logs.ApplyProducersExpired)
+	case typeClosed:
+		return applied(e.Body, new(topic.Closed), d.logs.ApplyClosed)
 	case typeCreated:
 		return applied(e.Body, new(topic.Created), d.catalog.ApplyCreated)
 	case typeDeleted:

@@ -26,11 +26,13 @@ type Catalog struct {
 	Settings     map[string]string // dynamic broker settings
 	byID         map[ID]*Topic
 	byName       map[string]*Topic
+	flat         FlatNames
+	settings     int // bytes of all names and values of settings
 }
 
 // NewCatalog returns an empty catalogue.
 func NewCatalog() *Catalog {
-	return &Catalog{Settings: map[string]string{}, byID: map[ID]*Topic{}, byName: map[string]*Topic{}}
+	return &Catalog{Settings: map[string]string{}, byID: map[ID]*Topic{}, byName: map[string]*Topic{}, flat: FlatNames{}}
 }
 
 // ByName and ByID return nil when there is no such topic.
@@ -38,6 +40,21 @@ func (c *Catalog) ByName(name string) *Topic { return c.byName[name] }
 
 // ByID returns nil when there is no such topic.
 func (c *Catalog) ByID(id ID) *Topic { return c.byID[id] }
+
+// Colliding returns the name of a topic that metrics could not tell from one
+// of the given name; "" if there is none.
+func (c *Catalog) Colliding(name string) string { return c.flat.Colliding(name) }
+
+// SettingsBytes is what the names and values of all settings take.
+func (c *Catalog) SettingsBytes() int { return c.settings }
+
+// SettingsBytes is what names and values take.
+func SettingsBytes(m map[string]string) (n int) {
+	for k, v := range m {
+		n += len(k) + len(v)
+	}
+	return n
+}
 
 // Topics returns all topics, by name.
 func (c *Catalog) Topics() []*Topic {
@@ -53,6 +70,8 @@ func (c *Catalog) Topics() []*Topic {
 func (c *Catalog) ApplyCreated(e *Created) {
 	t := &Topic{ID: e.ID, Name: e.Name, Settings: e.Settings, Shards: e.Shards}
 	c.byID[e.ID], c.byName[e.Name] = t, t
+	c.flat.Add(e.Name)
+	c.settings += SettingsBytes(e.Settings)
 }
 
 // ApplyDeleted forgets a topic.
@@ -60,6 +79,8 @@ func (c *Catalog) ApplyDeleted(e *Deleted) {
 	if t := c.byID[e.ID]; t != nil {
 		delete(c.byID, t.ID)
 		delete(c.byName, t.Name)
+		c.flat.Remove(t.Name)
+		c.settings -= SettingsBytes(t.Settings)
 	}
 }
 
@@ -72,11 +93,16 @@ func (c *Catalog) ApplyGrown(e *Grown) {
 
 // ApplyConfigured replaces settings.
 func (c *Catalog) ApplyConfigured(e *Configured) {
-	if e.ID == (ID{}) {
-		c.Settings = e.Settings
-	} else if t := c.byID[e.ID]; t != nil {
-		t.Settings = e.Settings
+	of := &c.Settings
+	if e.ID != (ID{}) {
+		t := c.byID[e.ID]
+		if t == nil {
+			return
+		}
+		of = &t.Settings
 	}
+	c.settings += SettingsBytes(e.Settings) - SettingsBytes(*of)
+	*of = e.Settings
 }
 
 // ApplyProducerGiven remembers that an id is taken.
@@ -108,6 +134,7 @@ func (c *Catalog) Restore(r *enc.Reader) error {
 	c.Shards = uint32(r.Uvarint())
 	c.NextProducer = int64(r.Uvarint())
 	c.Settings = readSettings(r)
+	c.settings = SettingsBytes(c.Settings)
 	for n := r.Count(19); n > 0 && r.Err() == nil; n-- {
 		var e Created
 		copy(e.ID[:], r.Take(16))

@@ -100,6 +100,28 @@ func (e *Dropped) Decode(b []byte) error {
 	return r.Done()
 }
 
+// Closed says that the shard's logs of a topic's partitions from From on are
+// gone: they were opened, and the topic has not grown.
+//
+//	16 bytes topic · u from
+type Closed struct {
+	Topic ID
+	From  int32
+}
+
+// Append encodes the entry.
+func (e *Closed) Append(dst []byte) []byte {
+	return binary.AppendUvarint(append(dst, e.Topic[:]...), uint64(e.From))
+}
+
+// Decode is the reverse of Append.
+func (e *Closed) Decode(b []byte) error {
+	r := enc.NewReader(b)
+	copy(e.Topic[:], r.Take(16))
+	e.From = int32(r.Uvarint())
+	return r.Done()
+}
+
 // Started says that a log now begins at Start; what is below is gone.
 //
 //	u log · s start

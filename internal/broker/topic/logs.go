@@ -49,8 +49,19 @@ func (s *Logs) Get(id datafile.LogID) *Log { return s.byID[id] }
 // Find returns the log id of a partition, 0 if the shard does not hold it.
 func (s *Logs) Find(t ID, partition int32) datafile.LogID { return s.byTopic[t][partition] }
 
-// Has says whether the shard holds a part of the topic.
-func (s *Logs) Has(t ID) bool { return len(s.byTopic[t]) > 0 }
+// HasFrom says whether the shard holds one of the topic's partitions from
+// index from on.
+func (s *Logs) HasFrom(t ID, from int32) bool {
+	if from == 0 {
+		return len(s.byTopic[t]) > 0
+	}
+	for p := range s.byTopic[t] {
+		if p >= from {
+			return true
+		}
+	}
+	return false
+}
 
 // Len is the number of logs.
 func (s *Logs) Len() int { return len(s.byID) }
@@ -174,11 +185,22 @@ func (s *Logs) ApplyOpened(e *Opened) {
 }
 
 // ApplyDropped forgets a topic's logs.
-func (s *Logs) ApplyDropped(e *Dropped) {
-	for _, id := range s.byTopic[e.Topic] {
-		delete(s.byID, id)
+func (s *Logs) ApplyDropped(e *Dropped) { s.drop(e.Topic, 0) }
+
+// ApplyClosed forgets the logs of some of a topic's partitions.
+func (s *Logs) ApplyClosed(e *Closed) { s.drop(e.Topic, e.From) }
+
+func (s *Logs) drop(t ID, from int32) {
+	parts := s.byTopic[t]
+	for p, id := range parts {
+		if p >= from {
+			delete(s.byID, id)
+			delete(parts, p)
+		}
 	}
-	delete(s.byTopic, e.Topic)
+	if len(parts) == 0 {
+		delete(s.byTopic, t)
+	}
 }
 
 // ApplyStarted moves a log's start.

@@ -181,6 +181,9 @@ func TestCatalogRoundTrip(t *testing.T) {
 	if !bytes.Equal(snap, got.Snapshot(nil)) {
 		t.Fatal("a restored catalogue differs")
 	}
+	if n := got.SettingsBytes(); n != len("kvab")+len("xy")+len("broker"+"wide") || n != c.SettingsBytes() {
+		t.Fatalf("settings of %d bytes, %d before", n, c.SettingsBytes())
+	}
 	a := got.ByName("a")
 	if a == nil || len(a.Shards) != 4 || a.Settings["k"] != "v" || got.ByID(ID{2}).Settings["x"] != "y" ||
 		got.NextProducer != 42 || got.Settings["broker"] != "wide" {
@@ -189,6 +192,34 @@ func TestCatalogRoundTrip(t *testing.T) {
 	c.ApplyDeleted(&Deleted{ID: ID{1}})
 	if c.ByName("a") != nil || c.ByID(ID{1}) != nil {
 		t.Fatal("a deleted topic is still there")
+	}
+	if n := c.SettingsBytes(); n != len("xy")+len("broker"+"wide") {
+		t.Fatalf("settings of %d bytes after a deletion", n)
+	}
+}
+
+// TestClosed: what a topic does not show is forgotten, and the rest stays.
+func TestClosed(t *testing.T) {
+	s := NewLogs()
+	e, _ := s.DecideOpen(ID{1}, []int32{0, 2, 4, 6})
+	s.ApplyOpened(&e)
+	var c Closed
+	if err := c.Decode((&Closed{ID{1}, 4}).Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if !s.HasFrom(ID{1}, 4) {
+		t.Fatal("nothing to close")
+	}
+	s.ApplyClosed(&c)
+	if s.HasFrom(ID{1}, 3) || !s.HasFrom(ID{1}, 2) || s.Len() != 2 || s.Find(ID{1}, 2) != 2 || s.Find(ID{1}, 4) != 0 {
+		t.Fatalf("%+v", s)
+	}
+	if e, ok := s.DecideOpen(ID{1}, []int32{2, 4}); !ok || e.First != 5 || len(e.Partitions) != 1 {
+		t.Fatalf("a log id is given twice: %+v", e)
+	}
+	s.ApplyClosed(&Closed{ID{1}, 0})
+	if s.HasFrom(ID{1}, 0) || len(s.Topics()) != 0 {
+		t.Fatal("an empty topic stays")
 	}
 }
 

@@ -1,0 +1,52 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/waxwing-mq/waxwing/internal/broker/topic"
+)
+
+// CreateChecked creates a topic as a request does that CheckTopic let through
+// before another one was decided.
+func (b *Broker) CreateChecked(ctx context.Context, spec TopicSpec) (*Topic, error) {
+	return b.createTopic(ctx, spec)
+}
+
+// AddPartitionsTo grows a topic as a request does that saw it as t.
+func (b *Broker) AddPartitionsTo(ctx context.Context, t *Topic, total int) error {
+	return b.addPartitions(ctx, t, total)
+}
+
+// Logs counts the logs that the shards hold for a topic.
+func (b *Broker) Logs(id TopicID) (n int) {
+	for _, s := range b.shards {
+		for _, log := range s.d.logs.IDs() {
+			if s.d.logs.Get(log).Topic == topic.ID(id) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Shard is the number of the shard that p lies in.
+func (p *Partition) Shard() int { return int(p.shard.id) }
+
+// Placed is how many partitions count against the limit, and that limit.
+func (b *Broker) Placed() (n, max int) {
+	b.placed.mu.Lock()
+	defer b.placed.mu.Unlock()
+	return b.placed.total, b.placed.max
+}
+
+// HideAmongStrangers has shard 0 forget a topic's partitions among others that
+// cannot be looked at.
+func (b *Broker) HideAmongStrangers(id TopicID) {
+	s := b.shards[0]
+	for log := range s.parts {
+		if s.parts[log].topic != id {
+			s.parts[log] = nil
+		}
+	}
+	s.hidePartitions(id, 0)
+}
