@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -107,6 +109,7 @@ type file struct {
 	live    int64     // the sum of span.live
 	spans   int       // spans that refer to it
 	sealed  bool
+	hollow  bool   // has spans that Seal must look at: they died while it was written to
 	busy    bool   // an .idx is being built, or a Rewrite reads it
 	spoilt  bool   // a read found its .idx damaged
 	retired uint64 // number of the epoch in which Remove was first called
@@ -229,7 +232,11 @@ func (x *Index) add(f *file, e Extent) error {
 		f.mem = append(f.mem, memSpan{log: e.Log, first: e.Base})
 		f.spans++
 	}
-	f.mem[s.at&^inMem].add(e, x.cfg.MergeBytes)
+	merge := x.cfg.MergeBytes
+	if s.next() <= l.start {
+		merge = 0 // so that an extent begins where the log does
+	}
+	f.mem[s.at&^inMem].add(e, merge)
 	f.live -= s.live(l.start)
 	s.count = uint32(e.End() - s.first)
 	s.bytes += uint32(e.Bytes)
@@ -279,15 +286,28 @@ func (x *Index) newFile(id engine.FileID, at int) *file {
 // extents may be sealed too.
 func (x *Index) Seal(id engine.FileID) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	f := x.files[id]
 	if f == nil {
 		f = x.newFile(id, len(x.order))
 	}
 	f.sealed = true
+	var mem []memSpan
+	if f.hollow {
+		f.hollow, mem = false, f.mem
+	}
+	x.mu.Unlock()
+	for part := range slices.Chunk(mem, chunkLogs) {
+		x.mu.Lock()
+		for i := range part {
+			if l := x.logs[part[i].log]; l != nil {
+				x.passStart(l)
+			}
+		}
+		x.mu.Unlock()
+	}
 }
 
-// SetStart says that the offsets of the log below start are dead. A start that
+// SetStart says that the offsets of the log below start are dead. A start
 // below the last one changes nothing. When a shard is opened, call it for every
 // log after all files have been registered: what is registered later is not let
 // go of before the next call.
@@ -298,21 +318,30 @@ func (x *Index) SetStart(log LogID, start int64) {
 	if start < l.start {
 		return
 	}
-	dead := 0
-	for i := range l.spans {
+	n := sort.Search(len(l.spans), func(i int) bool { return l.spans[i].first >= start })
+	for i := range l.spans[:n] {
 		s := &l.spans[i]
-		if s.first >= start {
-			break
-		}
-		f := x.slots[s.file]
-		f.live -= s.live(l.start) - s.live(start)
-		if s.next() <= start {
-			f.spans--
-			dead++
-		}
+		x.slots[s.file].live -= s.live(l.start) - s.live(start)
 	}
 	l.start = start
-	l.spans = withoutFirst(l.spans, dead)
+	x.passStart(l)
+}
+
+// passStart lets go of the spans below the start of a log. That of a file
+// which is still written to stays until Seal: the next extent continues it,
+// and a log whose records die as fast as they come has one span there, not one
+// for each.
+func (x *Index) passStart(l *logSpans) {
+	n := 0
+	for ; n < len(l.spans) && l.spans[n].next() <= l.start; n++ {
+		f := x.slots[l.spans[n].file]
+		if !f.sealed {
+			f.hollow = true
+			break
+		}
+		f.spans--
+	}
+	l.spans = withoutFirst(l.spans, n)
 }
 
 // withoutFirst drops the first n spans; readers may still have them.

@@ -91,3 +91,29 @@ func TestBuildIdxFreesMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(f)
 }
+
+// A log whose records die as fast as they come has one span in the file that
+// is written to, and none once the file is sealed.
+func TestConsumedAtOnce(t *testing.T) {
+	const n = 100_000
+	x := New(Config{Blobs: newBlobs(t)})
+	before := heap()
+	for i := range int64(n) {
+		must(t, x.Add(1, []Extent{{Log: 1, Base: i, Count: 1, Pos: i * 100, Bytes: 100}}))
+		x.SetStart(1, i+1)
+	}
+	if per := (heap() - before) / n; per > 32 {
+		t.Errorf("%d bytes an extent", per)
+	}
+	if u := x.Files()[0]; u.Live != 0 || len(x.logs[1].spans) != 1 {
+		t.Errorf("%+v, %d spans", u, len(x.logs[1].spans))
+	}
+	x.Seal(1)
+	if dead := x.DeadFiles(); len(dead) != 1 || len(x.logs[1].spans) != 0 {
+		t.Errorf("dead: %v, %d spans", dead, len(x.logs[1].spans))
+	}
+	must(t, x.Add(2, []Extent{{Log: 1, Base: n, Count: 1, Bytes: 100}}))
+	if got := collect(t, x.Find(1, 0, math.MaxInt64)); len(got) != 1 || got[0].File != 2 {
+		t.Errorf("got %+v", got)
+	}
+}
