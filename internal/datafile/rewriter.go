@@ -20,8 +20,8 @@ const (
 )
 
 // rewriter writes a rewritten file. In the old files the extents of a log lie
-// far apart. So it plans a window of the new file, reads what belongs there in
-// the order of the old files, and then writes the window.
+// far apart. So it plans a window of extents in the order of the new file,
+// reads them in the order of the old files, and then writes them.
 type rewriter struct {
 	x       *Index
 	ctx     context.Context
@@ -30,25 +30,29 @@ type rewriter struct {
 	idxBlob engine.BlobWriter
 	idx     *idxWriter
 
-	pos    int64   // where the window begins in the new file
-	read   int64   // bytes
-	groups []group // what the window will hold
+	read   int64 // bytes
 	parts  []part
-	size   int64 // of the window
-	window []byte
+	window []byte // the bytes of parts, one behind the other
+	size   int64  // of the window
 	buf    []byte // what is read at once
+
+	out  []byte // what comes next in the new file: frames and extents
+	pos  int64  // where out begins
+	last group  // the last one in out
 }
 
-// group becomes one extent of the new file.
+// group becomes one extent of the new file; it may still grow.
 type group struct {
-	extent Extent
-	start  int64 // of the log
+	extent Extent // no bytes: there is none
+	frame  int    // where its frame is in out
+	start  int64  // of the log
 }
 
 // part is an extent of an old file.
 type part struct {
 	Place
-	at int64 // where it goes in the window
+	at    int64 // where it goes in the window
+	start int64 // of the log
 }
 
 func (x *Index) newRewriter(ctx context.Context, id engine.FileID) (*rewriter, error) {
@@ -79,45 +83,14 @@ func (w *rewriter) abort() {
 
 // add takes the extents sorted by log and offset, and the start of their log.
 func (w *rewriter) add(p Place, start int64) error {
-	if w.merge(p) {
-		return nil
-	}
-	if w.size >= w.x.cfg.WindowBytes {
+	if w.size > 0 && w.size+p.Bytes > w.x.cfg.WindowBytes {
 		if err := w.flush(); err != nil {
 			return err
 		}
 	}
-	w.size += frameBytes
-	e := p.Extent
-	e.Pos = w.pos + w.size
-	if e.Bytes > room(e.Pos) {
-		return errors.New("the file would be larger than 4 GiB")
-	}
-	w.groups = append(w.groups, group{extent: e, start: start})
-	w.put(p)
-	return nil
-}
-
-// merge makes p a part of the last group if it goes on where that one ends.
-func (w *rewriter) merge(p Place) bool {
-	if len(w.groups) == 0 {
-		return false
-	}
-	e := &w.groups[len(w.groups)-1].extent
-	if p.Log != e.Log || p.Base != e.End() || e.Bytes+p.Bytes > w.x.cfg.RewriteMergeBytes ||
-		e.Count+p.Count > MaxExtentCount || p.Bytes > room(w.pos+w.size) {
-		return false
-	}
-	e.Count += p.Count
-	e.Bytes += p.Bytes
-	e.MaxTime = max(e.MaxTime, p.MaxTime)
-	w.put(p)
-	return true
-}
-
-func (w *rewriter) put(p Place) {
-	w.parts = append(w.parts, part{Place: p, at: w.size})
+	w.parts = append(w.parts, part{Place: p, at: w.size, start: start})
 	w.size += p.Bytes
+	return nil
 }
 
 // flush reads, checks and writes the window.
@@ -126,20 +99,89 @@ func (w *rewriter) flush() error {
 	if err := w.fill(); err != nil {
 		return err
 	}
-	for _, g := range w.groups {
-		at := g.extent.Pos - w.pos
-		bytes := w.window[at : at+g.extent.Bytes]
-		f := frame{dataSum: crc32.Checksum(bytes, castagnoli), extent: g.extent}
-		f.put(w.window[at-frameBytes:])
-		if err := w.idx.add(g.extent, false, g.start); err != nil {
+	for i := range w.parts {
+		p := &w.parts[i]
+		if err := w.put(p.Extent, w.window[p.at:p.at+p.Bytes], p.start); err != nil {
 			return err
 		}
 	}
-	if err := w.write(w.window); err != nil {
+	w.parts, w.size = w.parts[:0], 0
+	return nil
+}
+
+// put writes an extent, as part of the one before it if it goes on where that
+// one ends.
+func (w *rewriter) put(e Extent, bytes []byte, start int64) error {
+	g := &w.last.extent
+	free := room(w.pos + int64(len(w.out)))
+	if g.Bytes > 0 && e.Log == g.Log && e.Base == g.End() && g.Bytes+e.Bytes <= w.x.cfg.RewriteMergeBytes &&
+		g.Count+e.Count <= MaxExtentCount && e.Bytes <= free {
+		g.Count += e.Count
+		g.Bytes += e.Bytes
+		g.MaxTime = max(g.MaxTime, e.MaxTime)
+		w.out = append(w.out, bytes...)
+		return nil
+	}
+	if err := w.endGroup(); err != nil {
 		return err
 	}
-	w.pos += w.size
-	w.groups, w.parts, w.size = w.groups[:0], w.parts[:0], 0
+	e.Pos = w.pos + int64(len(w.out)) + frameBytes
+	if e.Bytes > room(e.Pos) {
+		return errors.New("the file would be larger than 4 GiB")
+	}
+	w.last = group{extent: e, frame: len(w.out), start: start}
+	w.out = append(w.out, make([]byte, frameBytes)...)
+	if e.Bytes >= w.x.cfg.RewriteMergeBytes {
+		return w.putAlone(bytes)
+	}
+	w.out = append(w.out, bytes...)
+	return nil
+}
+
+// putAlone ends the last group with bytes, which are all that it has: they may
+// be many, and are not copied.
+func (w *rewriter) putAlone(bytes []byte) error {
+	g := w.last
+	w.last = group{}
+	if err := w.putFrame(g, bytes); err != nil {
+		return err
+	}
+	if err := w.flushOut(); err != nil {
+		return err
+	}
+	w.pos += int64(len(bytes))
+	return w.write(bytes)
+}
+
+// endGroup ends the last group, and writes when there is enough.
+func (w *rewriter) endGroup() error {
+	g := w.last
+	if g.extent.Bytes == 0 {
+		return nil
+	}
+	w.last = group{}
+	if err := w.putFrame(g, w.out[g.frame+frameBytes:]); err != nil {
+		return err
+	}
+	if len(w.out) < maxIO {
+		return nil
+	}
+	return w.flushOut()
+}
+
+// putFrame fills in the frame of a group.
+func (w *rewriter) putFrame(g group, bytes []byte) error {
+	f := frame{dataSum: crc32.Checksum(bytes, castagnoli), extent: g.extent}
+	f.put(w.out[g.frame:])
+	return w.idx.add(g.extent, false, g.start)
+}
+
+func (w *rewriter) flushOut() error {
+	if err := w.write(w.out); err != nil {
+		return err
+	}
+	w.pos += int64(len(w.out))
+	w.out = w.out[:0]
 	return nil
 }
 
@@ -265,15 +307,19 @@ func (w *rewriter) check(p *part, frame, bytes []byte) error {
 // commit makes the file and its .idx durable. It returns nil, and writes
 // nothing, if nothing was added.
 func (w *rewriter) commit() (*idx, error) {
-	if len(w.groups) == 0 && w.idx.count.extents == 0 {
-		return nil, nil
-	}
 	if err := w.flush(); err != nil {
 		return nil, err
 	}
+	if err := w.endGroup(); err != nil {
+		return nil, err
+	}
+	if w.idx.count.extents == 0 {
+		return nil, nil
+	}
 	var end [frameBytes]byte
 	frame{extent: Extent{Log: LogID(w.idx.count.extents), Base: int64(w.idx.count.dataBytes)}}.put(end[:])
-	if err := w.write(end[:]); err != nil {
+	w.out = append(w.out, end[:]...)
+	if err := w.flushOut(); err != nil {
 		return nil, err
 	}
 	sum, err := w.idx.finish()
