@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"internal/amqp/wire":         {},
 	"internal/broker":            {"internal/broker/group", "internal/broker/topic", "internal/datafile", "internal/enc", "internal/engine", "internal/journal", "internal/mutant", "internal/record", "internal/settings"},
 	"internal/broker/group":      {},
+	"internal/broker/queue":      {"internal/datafile", "internal/enc"},
 	"internal/broker/route":      {"internal/enc"},
 	"internal/broker/topic":      {"internal/datafile", "internal/enc", "internal/mutant"},
 	"internal/settings":          {},
@@ -41,7 +42,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages do no I/O and know no clock: a state machine or a codec.
-var pure = []string{"internal/amqp/wire", "internal/broker/group", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/record", "internal/settings"}
+var pure = []string{"internal/amqp/wire", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/record", "internal/settings"}
 
 // impure are the packages that a pure one must not import.
 var impure = []string{"context", "net", "os", "syscall", "sync", "log/slog", "net/http", "golang.org/x/sys/unix"}

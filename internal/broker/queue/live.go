@@ -1,0 +1,212 @@
+package queue
+
+import "math"
+
+// liveQueue is a queue with what is known of it only as long as the process
+// lives: who gets what next, and who holds what.
+type liveQueue struct {
+	*queue
+	levels []*liveLevel // as queue.levels
+
+	consumers []*consumer // in the order in which they came
+	turns     []*turn     // who is next, the highest consumer priority first
+	active    *consumer   // the one that gets messages, with SingleActive
+	fading    bool        // the active one is to be replaced when it holds nothing
+	consumed  bool        // there was a consumer
+
+	flying      int64 // messages in flight
+	flyingBytes int64
+	doomed      int64 // messages to be dead-lettered
+	doomedBytes int64
+	delayed     int64 // messages that are not due yet
+	ready       int64 // readiness counted so far, for returned order
+	moves       moves
+
+	lease int64 // ms, when the queue goes if it is not used; 0: never
+	timer timer
+	dirty bool // deliveries may be due
+	gone  bool
+}
+
+// liveLevel is the same for one level.
+type liveLevel struct {
+	*level
+	q         *liveQueue
+	cursor    int64 // the next message that was never delivered
+	recovered int64 // what was delivered before the process began lies below
+	returned  heap  // messages that came back and are ready
+	delayed   heap  // messages that are not due yet, by when they are
+	flights   map[int64]*flight
+}
+
+// flight is one message that a channel holds.
+type flight struct {
+	level      *liveLevel
+	offset     int64
+	count      uint32
+	channel    *channel
+	consumer   *consumer // nil: it was got
+	next, prev *flight   // of the channel, in the order of delivery
+}
+
+// revive makes the live half of a queue. Everything that was in flight is
+// ready again.
+func revive(q *queue) *liveQueue {
+	lq := &liveQueue{queue: q}
+	lq.timer.q = lq
+	for _, l := range q.levels {
+		lq.levels = append(lq.levels, newLiveLevel(lq, l))
+	}
+	lq.recallApart()
+	return lq
+}
+
+func newLiveLevel(q *liveQueue, l *level) *liveLevel {
+	return &liveLevel{level: l, q: q, cursor: l.floor, recovered: l.mark}
+}
+
+// recallApart sorts the messages that were put apart by when they were, over
+// all levels, and lines them up.
+func (q *liveQueue) recallApart() {
+	type item struct {
+		l      *liveLevel
+		offset int64
+	}
+	var bySeq map[uint64]item
+	for _, l := range q.levels {
+		for o, a := range l.apart {
+			if bySeq == nil {
+				bySeq = map[uint64]item{}
+			}
+			bySeq[a.seq] = item{l, o}
+		}
+	}
+	for _, seq := range sortedKeys(bySeq) {
+		x := bySeq[seq]
+		a := x.l.apart[x.offset]
+		switch {
+		case a.state == doomed:
+			q.doomed++
+			q.doomedBytes += x.l.size(x.offset, x.offset+1)
+			q.moves.wait(x.l.ref(x.offset))
+		case a.notBefore != 0: // ripen finds out whether it is due
+			q.delayed++
+			x.l.delayed.push(heapItem{a.notBefore, x.offset})
+		default:
+			x.l.ripe(x.offset)
+		}
+	}
+}
+
+func (q *liveQueue) settings() *Settings { return &q.spec.Settings }
+
+// readyCount is the number of messages that could be delivered now.
+func (q *liveQueue) readyCount() int64 { return q.count - q.flying - q.doomed - q.delayed }
+
+// readyBytes is the same in bytes; delayed messages count as ready.
+func (q *liveQueue) readyBytes() int64 { return q.bytes - q.flyingBytes - q.doomedBytes }
+
+// level returns the live level of a priority, nil if there is none.
+func (q *liveQueue) level(priority uint8) *liveLevel {
+	for _, l := range q.levels {
+		if l.priority == priority {
+			return l
+		}
+	}
+	return nil
+}
+
+func (l *liveLevel) ref(o int64) Ref { return Ref{l.q.id, l.priority, o} }
+
+func (l *liveLevel) at() at { return at{l.q.id, l.priority} }
+
+// ripe lines up a message that came back, or that was delayed and is due now.
+func (l *liveLevel) ripe(o int64) {
+	key := o
+	if l.q.spec.Kind == Quorum {
+		l.q.ready++
+		key = l.q.ready
+	}
+	l.returned.push(heapItem{key, o})
+}
+
+// ripen lines up the delayed messages that are due.
+func (q *liveQueue) ripen(now int64) {
+	if q.delayed == 0 {
+		return
+	}
+	for _, l := range q.levels {
+		for len(l.delayed) > 0 && l.delayed[0].key <= now {
+			q.delayed--
+			l.ripe(l.delayed.pop().offset)
+		}
+	}
+}
+
+// head returns the level's next ready message, and whether it came back.
+func (l *liveLevel) head() (o int64, back, ok bool) {
+	l.skip()
+	fresh := l.cursor < l.next
+	if len(l.returned) == 0 {
+		return l.cursor, false, fresh
+	}
+	top := l.returned[0].offset
+	if fresh && l.cursor < top && l.q.spec.Kind == Classic {
+		return l.cursor, false, true
+	}
+	return top, true, true
+}
+
+// skip moves the cursor over messages that are settled or put apart.
+func (l *liveLevel) skip() {
+	for l.cursor < l.next {
+		l.cursor = l.settled.absent(l.cursor)
+		if _, apart := l.apart[l.cursor]; !apart {
+			return
+		}
+		l.cursor++
+	}
+}
+
+// take removes the head from what is ready.
+func (l *liveLevel) take(back bool) {
+	if back {
+		l.returned.pop()
+	} else {
+		l.cursor++
+	}
+}
+
+// expires returns when a message expires, ms.
+func (l *liveLevel) expires(o int64) int64 {
+	if at, ok := l.expiry.value(o); ok {
+		return at
+	}
+	return math.MaxInt64
+}
+
+// redelivered says whether somebody may have had the message before.
+func (l *liveLevel) redelivered(o int64) (bool, uint32) {
+	if o < l.recovered {
+		return true, l.apart[o].count
+	}
+	a := l.apart[o]
+	return a.state == returned, a.count
+}
+
+// due returns when the queue has something to do by itself.
+func (q *liveQueue) due() int64 {
+	at := int64(math.MaxInt64)
+	if q.lease > 0 {
+		at = q.lease
+	}
+	for _, l := range q.levels {
+		if len(l.delayed) > 0 {
+			at = min(at, l.delayed[0].key)
+		}
+		if o, _, ok := l.head(); ok && q.moves.room() {
+			at = min(at, l.expires(o))
+		}
+	}
+	return min(at, q.moves.due())
+}

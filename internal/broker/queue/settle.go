@@ -1,0 +1,236 @@
+package queue
+
+// fate is what becomes of a message that does not stay in flight.
+type fate uint8
+
+const (
+	comesBack fate = iota + 1
+	isDoomed
+	isDropped
+)
+
+// ending gathers messages of one level that have the same fate, for one fact.
+// The order in which they were added counts.
+type ending struct {
+	level     *liveLevel
+	fate      fate
+	reason    Reason
+	count     uint32
+	notBefore int64 // ms
+	batch     batch
+}
+
+// settleFlights ends flights as the command says, and returns how many of them
+// the channel does not hold.
+func (m *Machine) settleFlights(s *Settle) (unknown int64) {
+	ch := m.channels[s.Channel]
+	b := ending{notBefore: unixMillis(s.NotBefore)}
+	for _, r := range s.Refs {
+		q := m.queues[r.Queue]
+		if q == nil {
+			continue // deleted, and its messages with it
+		}
+		l := q.level(r.Level)
+		if l == nil || ch == nil {
+			unknown += max(0, r.To-r.From)
+			continue
+		}
+		end := r.To
+		if end-r.From > channelInFlightMax { // no channel holds so many
+			end = r.From + channelInFlightMax
+			unknown += r.To - end
+		}
+		for o := r.From; o < end; o++ {
+			if f := l.flights[o]; f == nil || f.channel != ch {
+				unknown++
+			} else {
+				m.settleFlight(&b, s, f)
+			}
+		}
+	}
+	m.flush()
+	m.end(&b)
+	return unknown
+}
+
+func (m *Machine) settleFlight(b *ending, s *Settle, f *flight) {
+	switch s.Kind {
+	case Acknowledge:
+		m.done(f.level, f.offset)
+		m.land(f)
+	case Release:
+		m.release(b, f, s.Uncounted)
+	case Reject:
+		l, o := f.level, f.offset
+		m.land(f)
+		m.discard(b, l, o, Rejected)
+	}
+}
+
+// release ends a flight: the message comes back, unless it did so too often.
+func (m *Machine) release(b *ending, f *flight, uncounted bool) {
+	l, o, count := f.level, f.offset, f.count
+	m.land(f)
+	if !uncounted && count < 1<<32-1 {
+		count++
+	}
+	if limit := l.q.settings().DeliveryLimit; !uncounted && limit >= 0 && count > uint32(limit) {
+		m.discard(b, l, o, DeliveryLimit)
+		return
+	}
+	m.ending(b, l, comesBack, 0, count)
+	b.batch.add(o)
+}
+
+// discard dead-letters or drops a message that is neither ready nor in flight.
+func (m *Machine) discard(b *ending, l *liveLevel, o int64, why Reason) {
+	fate := isDropped
+	if l.q.settings().HasDeadLetter {
+		fate = isDoomed
+	}
+	m.ending(b, l, fate, why, 0)
+	b.batch.add(o)
+}
+
+// ending makes b one for messages of that level and fate.
+func (m *Machine) ending(b *ending, l *liveLevel, f fate, why Reason, count uint32) {
+	if b.level != l || b.fate != f || b.reason != why || b.count != count {
+		m.end(b)
+		b.level, b.fate, b.reason, b.count = l, f, why, count
+	}
+}
+
+// end logs what b has gathered.
+func (m *Machine) end(b *ending) {
+	l := b.level
+	if l == nil {
+		return
+	}
+	spans := b.batch.spans
+	switch b.fate {
+	case comesBack:
+		m.facts.cameBack = cameBack{l.at(), b.count, b.notBefore, spans}
+		m.log(&m.facts.cameBack)
+		m.lineUpAgain(b, spans)
+	case isDoomed:
+		m.doom(l, spans, b.reason)
+	case isDropped:
+		m.settle(l, spans)
+		m.dropped(l.q, b.reason, length(spans))
+	}
+	m.touch(l.q)
+	b.level, b.batch.spans = nil, spans[:0]
+}
+
+// lineUpAgain makes messages that came back ready, now or when they are due.
+func (m *Machine) lineUpAgain(b *ending, spans []span) {
+	for _, s := range spans {
+		for o := s.from; o < s.to; o++ {
+			if b.notBefore > m.now {
+				b.level.delayed.push(heapItem{b.notBefore, o})
+				b.level.q.delayed++
+			} else {
+				b.level.ripe(o)
+			}
+		}
+	}
+}
+
+// doom logs that messages, neither ready nor in flight, are to be
+// dead-lettered and nothing else.
+func (m *Machine) doom(l *liveLevel, spans []span, why Reason) {
+	m.facts.condemned = condemned{l.at(), why, spans}
+	m.log(&m.facts.condemned)
+	for _, s := range spans {
+		l.q.doomed += s.to - s.from
+		l.q.doomedBytes += l.size(s.from, s.to)
+		for o := s.from; o < s.to; o++ {
+			l.q.moves.wait(l.ref(o))
+		}
+	}
+}
+
+func (m *Machine) dropped(q *liveQueue, why Reason, n int64) {
+	m.effects.Dropped = append(m.effects.Dropped, Dropped{q.id, why, n})
+}
+
+func length(spans []span) (n int64) {
+	for _, s := range spans {
+		n += s.to - s.from
+	}
+	return n
+}
+
+// expire removes the ready heads that have expired.
+func (m *Machine) expire(q *liveQueue) {
+	for _, l := range q.levels {
+		for {
+			o, back, ok := l.head()
+			if !ok || l.expires(o) > m.now || !m.expireHead(l, o, back) {
+				break
+			}
+		}
+	}
+}
+
+// expireHead removes a level's head, which has expired, with those behind it
+// that expired at the same time. It returns false if the head has to wait, since
+// too many are to be dead-lettered already.
+func (m *Machine) expireHead(l *liveLevel, o int64, back bool) bool {
+	if l.q.settings().HasDeadLetter {
+		return m.doomHead(l, o, back, Expired)
+	}
+	to := o + 1
+	if !back && len(l.apart) == 0 {
+		run, _ := l.expiry.at(o)
+		to = min(run.to, l.next)
+	}
+	l.take(back)
+	m.dropped(l.q, Expired, l.unsettled(o, to))
+	if !back {
+		l.cursor = to
+	}
+	m.settleOne(l, o, to)
+	return true
+}
+
+// doomHead dooms a level's head, if there are not too many.
+func (m *Machine) doomHead(l *liveLevel, o int64, back bool, why Reason) bool {
+	if !l.q.moves.room() {
+		return false
+	}
+	l.take(back)
+	m.facts.spans = append(m.facts.spans[:0], span{o, o + 1})
+	m.doom(l, m.facts.spans, why)
+	return true
+}
+
+// evict removes ready heads while the queue is too full.
+func (m *Machine) evict(q *liveQueue) {
+	s := q.settings()
+	if s.Overflow != DropHead {
+		return
+	}
+	for s.MaxLength >= 0 && q.readyCount() > s.MaxLength || s.MaxBytes >= 0 && q.readyBytes() > s.MaxBytes {
+		if !m.evictHead(q) {
+			return
+		}
+	}
+}
+
+func (m *Machine) evictHead(q *liveQueue) bool {
+	for _, l := range q.levels {
+		o, back, ok := l.head()
+		switch {
+		case !ok:
+		case q.settings().HasDeadLetter:
+			return m.doomHead(l, o, back, MaxLength)
+		default:
+			l.take(back)
+			m.settleOne(l, o, o+1)
+			m.dropped(q, MaxLength, 1)
+			return true
+		}
+	}
+	return false
+}
