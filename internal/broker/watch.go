@@ -7,6 +7,10 @@ import "sync"
 type Watcher struct {
 	c     chan struct{}
 	parts []*Partition
+
+	mu      sync.Mutex
+	changed []int  // indexes of parts, each once
+	listed  []bool // by index: is in changed
 }
 
 // NewWatcher returns a watcher that watches nothing yet.
@@ -16,10 +20,28 @@ func NewWatcher() *Watcher { return &Watcher{c: make(chan struct{}, 1)} }
 // was last taken.
 func (w *Watcher) C() <-chan struct{} { return w.c }
 
-// Watch adds a partition. To miss nothing, watch first and look then.
+// Watch adds a partition, which must not be watched yet. To miss nothing,
+// watch first and look then.
 func (w *Watcher) Watch(p *Partition) {
-	p.watch.add(w)
+	w.mu.Lock()
+	w.listed = append(w.listed, false)
+	w.mu.Unlock()
+	p.watch.add(w, len(w.parts))
 	w.parts = append(w.parts, p)
+}
+
+// Changed appends to dst which partitions have changed since it was last
+// called: 0 for the first that was given to Watch, and so on. Take the token
+// first.
+func (w *Watcher) Changed(dst []int) []int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, i := range w.changed {
+		w.listed[i] = false
+	}
+	dst = append(dst, w.changed...)
+	w.changed = w.changed[:0]
+	return dst
 }
 
 // Stop ends all watching.
@@ -30,19 +52,34 @@ func (w *Watcher) Stop() {
 	w.parts = nil
 }
 
-// watchers are those who watch one partition.
-type watchers struct {
-	mu  sync.Mutex
-	set map[*Watcher]struct{}
+// wake notes that partition i has changed.
+func (w *Watcher) wake(i int) {
+	w.mu.Lock()
+	if !w.listed[i] {
+		w.listed[i] = true
+		w.changed = append(w.changed, i)
+	}
+	w.mu.Unlock()
+	select {
+	case w.c <- struct{}{}:
+	default:
+	}
 }
 
-func (s *watchers) add(w *Watcher) {
+// watchers are those who watch one partition, each with the partition's index
+// there.
+type watchers struct {
+	mu  sync.Mutex
+	set map[*Watcher]int
+}
+
+func (s *watchers) add(w *Watcher, i int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.set == nil {
-		s.set = map[*Watcher]struct{}{}
+		s.set = map[*Watcher]int{}
 	}
-	s.set[w] = struct{}{}
+	s.set[w] = i
 }
 
 func (s *watchers) remove(w *Watcher) {
@@ -54,10 +91,7 @@ func (s *watchers) remove(w *Watcher) {
 func (s *watchers) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for w := range s.set {
-		select {
-		case w.c <- struct{}{}:
-		default:
-		}
+	for w, i := range s.set {
+		w.wake(i)
 	}
 }
