@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,28 +16,57 @@ import (
 // Behaviour: replaces all overrides of a topic, or all dynamic settings of the
 // broker (its id or ""; the two are the same here). Settings that are read at
 // start are INVALID_CONFIG, as are unknown ones and bad values, with a text
-// that says what is allowed.
+// that says what is allowed. A resource that is named twice is INVALID_REQUEST.
 
 func (s *Server) alterConfigs(rq *request, req *kmsg.AlterConfigsRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
+	times := map[configResource]int{}
+	for i := range req.Resources {
+		times[configResource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
+	}
 	for i := range req.Resources {
 		want := &req.Resources[i]
-		err := s.configure(rq.ctx, want.ResourceType, want.ResourceName, req.ValidateOnly, func(values map[string]string) error {
-			clear(values)
-			for _, c := range want.Configs {
-				if _, twice := values[c.Name]; twice || c.Value == nil {
-					return refuse(kerr.InvalidRequest, "setting "+c.Name+" must have one value")
-				}
-				values[c.Name] = *c.Value
-			}
-			return nil
-		})
+		err := errTwice
+		if times[configResource{want.ResourceType, want.ResourceName}] == 1 {
+			err = s.configure(rq.ctx, want.ResourceType, want.ResourceName, req.ValidateOnly, func(values map[string]string) error {
+				return replaceAll(values, want.Configs)
+			})
+		}
 		r := kmsg.NewAlterConfigsResponseResource()
 		r.ResourceType, r.ResourceName = want.ResourceType, want.ResourceName
 		r.ErrorCode, r.ErrorMessage = code(err), message(err)
 		resp.Resources = append(resp.Resources, r)
 	}
 	return resp
+}
+
+// errTwice refuses resources that a request names twice: each change of the
+// broker's settings is one for all topics.
+var errTwice = refuse(kerr.InvalidRequest, "the request names this resource twice")
+
+func replaceAll(values map[string]string, configs []kmsg.AlterConfigsRequestResourceConfig) error {
+	clear(values)
+	for _, c := range configs {
+		if _, twice := values[c.Name]; twice || c.Value == nil {
+			return refuse(kerr.InvalidRequest, "setting "+c.Name+" must have one value")
+		}
+		if err := checkSettingSize(c.Name, *c.Value); err != nil {
+			return err
+		}
+		values[c.Name] = *c.Value
+	}
+	return nil
+}
+
+// settingBytesMax bounds a setting with its value, which is looked into word by
+// word.
+const settingBytesMax = 64 << 10
+
+func checkSettingSize(name, value string) error {
+	if n := len(name) + len(value); n > settingBytesMax {
+		return refuse(kerr.InvalidConfig, fmt.Sprintf("setting %.100q and its value have %d bytes; at most %d", name, n, settingBytesMax))
+	}
+	return nil
 }
 
 // configure has change change a copy of the settings of a resource, checks

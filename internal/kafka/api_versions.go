@@ -47,8 +47,10 @@ func versionsOf(a *api) kmsg.ApiVersionsResponseApiKey {
 
 // unsupportedApiVersions answers a version that this server has never heard
 // of. Nothing after the correlation id can be read.
-func (c *conn) unsupportedApiVersions(f *frame, h header) error {
-	r, _, err := c.begin(h, len(f.b), false)
+func (c *conn) unsupportedApiVersions(k *call, h header) error {
+	k.header = h
+	defer k.release()
+	r, _, err := c.begin(k, false)
 	if err != nil {
 		return err
 	}
@@ -56,7 +58,6 @@ func (c *conn) unsupportedApiVersions(f *frame, h header) error {
 	resp.ErrorCode = kerr.UnsupportedVersion.Code
 	resp.ApiKeys = append(resp.ApiKeys, versionsOf(findAPI(h.key).api))
 	r.message = resp
-	f.release()
-	c.replies.complete(r)
+	c.complete(r)
 	return nil
 }

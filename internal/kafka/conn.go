@@ -49,13 +49,29 @@ func newConn(s *Server, nc net.Conn) *conn {
 		c.host = host
 	}
 	c.frames = frameReader{
-		nc: nc, br: bufio.NewReaderSize(nc, readBuffer), mem: s.memory,
+		nc: nc, br: bufio.NewReaderSize(nc, readBuffer), mem: s.frames,
 		max: st.RequestMaxBytes, idle: st.ConnectionIdleMax, busy: c.replies.busy, stopped: c.stopped,
+		fail: c.fail, room: c.room,
 	}
 	return c
 }
 
-var errStopping = errors.New("the server is stopping")
+var (
+	errStopping = errors.New("the server is stopping")
+	errBlocked  = errors.New("its requests wait for each other, for longer than connections.max.idle.ms")
+)
+
+// room waits until the connection may have one more request open. A client
+// that sends more behind requests that wait, and leaves, is not noticed while
+// nothing is read: so that has an end.
+func (c *conn) room(ctx context.Context, key int16, size int) error {
+	if idle := c.frames.idle; idle >= 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, idle, errBlocked)
+		defer cancel()
+	}
+	return c.replies.room(ctx, int64(size), key != kmsg.Produce.Int16())
+}
 
 // serve runs the connection to its end.
 func (c *conn) serve(ctx context.Context) {
@@ -160,15 +176,37 @@ func (c *conn) readLoop() error {
 		if c.s.cfg.Metrics.BytesIn != nil {
 			c.s.cfg.Metrics.BytesIn(int64(len(f.b)) + 4)
 		}
-		if err := c.handle(&f); err != nil {
-			f.release()
+		if err := c.handle(f); err != nil {
 			return err
 		}
 	}
 }
 
-// handle carries out one request. It owns the frame, unless it fails.
-func (c *conn) handle(f *frame) error {
+// call is a request on its way: its bytes, and the memory that it takes in
+// its decoded form.
+type call struct {
+	frame    frame
+	header   header
+	body     []byte // of frame
+	elements int    // array elements and tagged fields
+	work     share
+}
+
+// release ends a call that is carried out, or cannot be.
+func (k *call) release() {
+	k.frame.release()
+	k.work.giveBack()
+}
+
+// handle carries out one request. It owns the frame.
+func (c *conn) handle(f frame) error {
+	k := &call{frame: f}
+	handled := false
+	defer func() {
+		if !handled { // an error, or a panic
+			k.release()
+		}
+	}()
 	h, rest, err := parseHeader(f.b)
 	if err != nil {
 		return err
@@ -179,33 +217,43 @@ func (c *conn) handle(f *frame) error {
 	}
 	if h.version < a.min || h.version > a.max {
 		if a.key == kmsg.ApiVersions {
-			return c.unsupportedApiVersions(f, h)
+			handled = true
+			return c.unsupportedApiVersions(k, h)
 		}
 		return fmt.Errorf("%s version %d is not served, only %d to %d", a.key.Name(), h.version, a.min, a.max)
 	}
-	body, err := h.finish(rest, h.version >= a.flexibleFrom)
+	k.body, err = h.finish(rest, h.version >= a.flexibleFrom)
 	if err == nil {
-		err = checkShape(a.shape, h.version, h.flexible, body)
+		k.elements, err = checkShape(a.shape, h.version, h.flexible, k.body)
 	}
 	if err != nil {
 		return fmt.Errorf("%s version %d: %w", a.key.Name(), h.version, err)
 	}
-	return c.route(f, h, body)
+	k.header = h
+	if k.work, err = c.s.work.take(c.ctx, c.s.workBytes(k)); err != nil {
+		return err
+	}
+	err = c.route(k)
+	handled = err == nil
+	return err
 }
 
 // request is what a handler may want to know besides the message.
 type request struct {
+	c        *conn
 	ctx      context.Context
 	version  int16
 	clientID string
 	host     string
+	held     *share // of the response
 }
 
-// decode reads a request. Its byte slices alias body; strings are copies.
-func decode[Q kmsg.Request](h header, body []byte) (Q, error) {
+// decode reads a request. Its byte slices alias the frame; strings are copies.
+func decode[Q kmsg.Request](k *call) (Q, error) {
+	h := &k.header
 	req := kmsg.RequestForKey(h.key).(Q)
 	req.SetVersion(h.version)
-	if err := req.ReadFrom(body); err != nil {
+	if err := req.ReadFrom(k.body); err != nil {
 		return req, fmt.Errorf("%s version %d: %w", kmsg.NameForKey(h.key), h.version, err)
 	}
 	return req, nil
@@ -214,7 +262,7 @@ func decode[Q kmsg.Request](h header, body []byte) (Q, error) {
 // newReply makes the reply of a request. ApiVersions has the old response
 // header in every version, because its client does not know yet what the
 // broker speaks (KIP-511).
-func newReply(h header, weight int) *reply {
+func newReply(h *header, weight int) *reply {
 	return &reply{
 		key: h.key, correlation: h.correlation, weight: int64(weight), begun: time.Now(),
 		flexible: h.flexible && h.key != kmsg.ApiVersions.Int16(),
@@ -224,41 +272,66 @@ func newReply(h header, weight int) *reply {
 // begin gives a request other than a produce its place among the replies. It
 // waits until the produces and commits before it are done, as Kafka's handling
 // of one request after the other would have it.
-func (c *conn) begin(h header, weight int, prompt bool) (*reply, *request, error) {
+func (c *conn) begin(k *call, prompt bool) (*reply, *request, error) {
 	if err := c.replies.quiet(c.ctx); err != nil {
 		return nil, nil, err
 	}
-	r := newReply(h, weight)
+	r := newReply(&k.header, len(k.frame.b))
 	r.prompt = prompt
-	if err := c.replies.add(c.ctx, r); err != nil {
-		return nil, nil, err
-	}
-	return r, &request{ctx: c.ctx, version: h.version, clientID: h.clientID, host: c.host}, nil
+	c.replies.add(r)
+	return r, &request{c: c, ctx: c.ctx, version: k.header.version, clientID: k.header.clientID, host: c.host, held: &r.held}, nil
 }
 
-// answer carries out a request in the read loop.
-func answer[Q kmsg.Request](c *conn, f *frame, h header, body []byte, handle func(*request, Q) kmsg.Response) error {
-	req, err := decode[Q](h, body)
-	if err != nil {
-		return err
+// complete hands a reply to the writer. What it holds from now on waits for
+// the client to read.
+func (c *conn) complete(r *reply) {
+	holds := &r.held
+	if r.encoded == nil {
+		holds = &r.work
 	}
-	r, rq, err := c.begin(h, len(f.b), false)
-	if err != nil {
-		return err
+	if holds.n > 0 {
+		r.loan = holds.lend(func() { c.fail(errSlow) })
 	}
-	resp := handle(rq, req)
-	f.release()
-	// A client that does not read must not make the server hold more
-	// responses than memory allows.
-	b, err := appendResponse(nil, r, resp)
-	if err != nil {
-		return err
-	}
-	if err := c.s.memory.take(c.ctx, cap(b)); err != nil {
-		return err
-	}
-	r.encoded, r.release = b, func() { c.s.memory.giveBack(cap(b)) }
 	c.replies.complete(r)
+}
+
+// answer carries out a request in the read loop. The response takes about what
+// the request says.
+func answer[Q kmsg.Request](c *conn, k *call, handle func(*request, Q) kmsg.Response) error {
+	size := c.s.responseBytes(k)
+	return sized(c, k, func(Q) int64 { return size }, handle)
+}
+
+// sized is answer, for responses of another size: as much memory is taken
+// before they are built.
+func sized[Q kmsg.Request](c *conn, k *call, size func(Q) int64, handle func(*request, Q) kmsg.Response) error {
+	req, err := decode[Q](k)
+	if err != nil {
+		return err
+	}
+	r, rq, err := c.begin(k, false)
+	if err != nil {
+		return err
+	}
+	k.frame.release()
+	if r.held, err = c.s.responses.take(c.ctx, size(req)); err != nil {
+		return err
+	}
+	built := false
+	defer func() {
+		if !built { // an error, or a panic
+			r.held.giveBack()
+		}
+	}()
+	b, err := appendResponse(nil, r, handle(rq, req))
+	if err != nil {
+		return err
+	}
+	built = true
+	k.work.giveBack()
+	r.held.shrink(int64(cap(b)))
+	r.encoded = b
+	c.complete(r)
 	return nil
 }
 
@@ -267,23 +340,26 @@ func answer[Q kmsg.Request](c *conn, f *frame, h header, body []byte, handle fun
 // forget the request when the connection is lost. It copies the byte slices
 // that it passes on: the frame is gone when it returns. A prompt request does
 // not wait for other clients; the ones after it, and a stop, wait for it.
-func later[Q kmsg.Request](c *conn, f *frame, h header, body []byte, prompt bool, handle func(*request, Q, func(kmsg.Response)) (forget func())) error {
-	req, err := decode[Q](h, body)
+func later[Q kmsg.Request](c *conn, k *call, prompt bool, handle func(*request, Q, func(kmsg.Response)) (forget func())) error {
+	req, err := decode[Q](k)
 	if err != nil {
 		return err
 	}
-	r, rq, err := c.begin(h, len(f.b), prompt)
+	r, rq, err := c.begin(k, prompt)
 	if err != nil {
 		return err
+	}
+	if prompt {
+		r.work, k.work = k.work, share{}
 	}
 	forget := handle(rq, req, func(resp kmsg.Response) {
 		r.message = resp
-		c.replies.complete(r)
+		c.complete(r)
 		c.mu.Lock()
 		delete(c.waits, r)
 		c.mu.Unlock()
 	})
-	f.release()
+	k.release()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.replies.mu.Lock()
@@ -292,6 +368,14 @@ func later[Q kmsg.Request](c *conn, f *frame, h header, body []byte, prompt bool
 		c.waits[r] = forget
 	}
 	return nil
+}
+
+// protect runs what a goroutine of the broker calls. A panic, which would be a
+// bug, costs the connection and not the broker.
+func (c *conn) protect(fn func()) {
+	if err := c.guard(func() error { fn(); return nil }); err != nil {
+		c.fail(err)
+	}
 }
 
 // forgetWaits tells the broker that nobody waits any more.

@@ -377,13 +377,14 @@ func TestSilentFramesDoNotKeepOthersFromWorking(t *testing.T) {
 
 func TestLargeFrames(t *testing.T) {
 	n := start(t)
-	n.topic(t, "orders", 1, "max.message.bytes", "40000000")
+	n.topic(t, "orders", 100)
 	conn := n.dial(t)
 	a := requestsFor(t, n, "orders")
-	for _, size := range []int{100, 200_000, 3_000_000, 20_000_000, 100} {
-		value := fmt.Sprintf("%*d", size, size)
-		if p := conn.ask(a.produce(value), 9).(*kmsg.ProduceResponse).Topics[0].Partitions[0]; p.ErrorCode != 0 {
-			t.Fatalf("%d bytes: %+v", size, p)
+	for _, size := range []int{100, 200_000, 3_000_000, 20_000_000, 90_000_000, 100} {
+		for _, p := range conn.ask(a.produceWide(size), 9).(*kmsg.ProduceResponse).Topics[0].Partitions {
+			if p.ErrorCode != 0 {
+				t.Fatalf("%d bytes: %+v", size, p)
+			}
 		}
 	}
 	// Only a produce may be as large as that.

@@ -51,6 +51,23 @@ func (s *Server) createTopics(rq *request, req *kmsg.CreateTopicsRequest) kmsg.R
 	return resp
 }
 
+// createTopicsBytes is what the response takes.
+func createTopicsBytes(req *kmsg.CreateTopicsRequest) int64 {
+	n := int64(answerBytes)
+	for i := range req.Topics {
+		rt := &req.Topics[i]
+		n += answerElementBytes + longTextTimes*int64(len(rt.Topic))
+		if len(req.Topics) > createTopicsMax {
+			continue
+		}
+		n += createdTopicBytes
+		for _, c := range rt.Configs {
+			n += longTextTimes * int64(len(c.Name)+len(text(c.Value)))
+		}
+	}
+	return n
+}
+
 func (s *Server) createTopic(ctx context.Context, rt *kmsg.CreateTopicsRequestTopic, validateOnly bool) (kmsg.CreateTopicsResponseTopic, error) {
 	t := kmsg.NewCreateTopicsResponseTopic()
 	spec, err := s.topicSpec(rt)
@@ -97,6 +114,9 @@ func (s *Server) topicSpec(rt *kmsg.CreateTopicsRequestTopic) (broker.TopicSpec,
 	for _, c := range rt.Configs {
 		if c.Value == nil {
 			return spec, refuse(kerr.InvalidConfig, "setting "+c.Name+" has no value")
+		}
+		if err := checkSettingSize(c.Name, *c.Value); err != nil {
+			return spec, err
 		}
 		spec.Settings[c.Name] = *c.Value
 	}

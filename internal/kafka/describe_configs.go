@@ -14,25 +14,27 @@ import (
 //
 // Behaviour: describes topics, this node (by its id), and the dynamic broker
 // settings (broker ""). Names that are not known are left out. Other kinds of
-// resources, among them broker loggers, are INVALID_REQUEST.
+// resources, among them broker loggers, are INVALID_REQUEST, and so are those
+// with which the response would have too many settings.
 //
 // Version notes: 3 brings types and documentation.
 
 func (s *Server) describeConfigs(_ *request, req *kmsg.DescribeConfigsRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	type resource struct {
-		kind kmsg.ConfigResourceType
-		name string
-	}
-	named := once[resource]{}
+	named := once[configResource]{}
+	left := configEntriesMax
 	for i := range req.Resources {
 		want := &req.Resources[i]
-		if !named.first(resource{want.ResourceType, want.ResourceName}) {
+		if !named.first(configResource{want.ResourceType, want.ResourceName}) {
 			continue
 		}
 		r := kmsg.NewDescribeConfigsResponseResource()
 		r.ResourceType, r.ResourceName = want.ResourceType, want.ResourceName
-		configs, err := s.describeResource(want)
+		var configs []kmsg.DescribeConfigsResponseResourceConfig
+		err := errConfigEntries
+		if left -= entriesOf(want); left >= 0 {
+			configs, err = s.describeResource(want)
+		}
 		if err != nil {
 			r.ErrorCode, r.ErrorMessage = code(err), message(err)
 		}
@@ -51,6 +53,49 @@ func (s *Server) describeConfigs(_ *request, req *kmsg.DescribeConfigsRequest) k
 		resp.Resources = append(resp.Resources, r)
 	}
 	return resp
+}
+
+// configResource names what has settings.
+type configResource struct {
+	kind kmsg.ConfigResourceType
+	name string
+}
+
+// configEntriesMax bounds the settings of one response: those of 4,000 topics
+// in full.
+const configEntriesMax = 160_000
+
+var errConfigEntries = refuse(kerr.InvalidRequest, "too many settings for one response: ask for fewer resources, or for settings by name")
+
+// entriesOf is the most settings that a resource can have in the response.
+func entriesOf(want *kmsg.DescribeConfigsRequestResource) int {
+	const all = 40
+	if want.ConfigNames == nil {
+		return all
+	}
+	return min(len(want.ConfigNames), all)
+}
+
+// describeConfigsBytes is what the response takes.
+func (s *Server) describeConfigsBytes(req *kmsg.DescribeConfigsRequest) int64 {
+	n, entries := int64(answerBytes), int64(0)
+	named := once[configResource]{}
+	for i := range req.Resources {
+		want := &req.Resources[i]
+		if !named.first(configResource{want.ResourceType, want.ResourceName}) {
+			continue
+		}
+		n += answerElementBytes + longTextTimes*int64(len(want.ResourceName))
+		entries += int64(entriesOf(want))
+		overrides := s.broker.SettingOverrides()
+		if t, err := s.topic(false, want.ResourceName, [16]byte{}); err == nil {
+			overrides = t.Overrides
+		}
+		for _, v := range overrides {
+			n += 2 * longTextTimes * int64(len(v)) // as the value and as a synonym
+		}
+	}
+	return n + configEntryBytes*min(entries, configEntriesMax)
 }
 
 func (s *Server) describeResource(want *kmsg.DescribeConfigsRequestResource) ([]kmsg.DescribeConfigsResponseResourceConfig, error) {

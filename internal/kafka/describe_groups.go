@@ -26,12 +26,25 @@ func (s *Server) describeGroups(rq *request, req *kmsg.DescribeGroupsRequest) km
 		body, err := s.broker.GroupWait(rq.ctx, id, cmd)
 		if err != nil {
 			g.ErrorCode, g.ErrorMessage = coordinatorCode(err), message(err)
+		} else if d := &body.(group.DescribeReply).Groups[0]; rq.grow(describedBytes(d)) {
+			fillGroup(&g, d)
 		} else {
-			fillGroup(&g, &body.(group.DescribeReply).Groups[0])
+			g.ErrorCode, g.ErrorMessage = code(errNoRoom), message(errNoRoom)
 		}
 		resp.Groups = append(resp.Groups, g)
 	}
 	return resp
+}
+
+// describedBytes is what a group takes in the response.
+func describedBytes(d *group.DescribedGroup) int64 {
+	n := int64(0)
+	for i := range d.Members {
+		m := &d.Members[i]
+		texts := len(m.MemberID) + len(m.InstanceID) + len(m.ClientID) + len(m.ClientHost) + len(m.Metadata) + len(m.Assignment)
+		n += describedMemberBytes + longTextTimes*int64(texts)
+	}
+	return n
 }
 
 func fillGroup(g *kmsg.DescribeGroupsResponseGroup, d *group.DescribedGroup) {

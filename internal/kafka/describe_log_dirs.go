@@ -41,6 +41,11 @@ func (s *Server) describeLogDirs(_ *request, req *kmsg.DescribeLogDirsRequest) k
 	return resp
 }
 
+// describeLogDirsBytes is what the response takes.
+func (s *Server) describeLogDirsBytes(req *kmsg.DescribeLogDirsRequest) int64 {
+	return answerBytes + int64(len(s.cfg.LogDir))*longTextTimes + s.allMetadataBytes()
+}
+
 func (s *Server) logDirTopic(of *broker.Topic, wanted func(int32) bool) kmsg.DescribeLogDirsResponseDirTopic {
 	t := kmsg.NewDescribeLogDirsResponseDirTopic()
 	t.Topic = of.Name

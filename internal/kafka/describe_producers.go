@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
@@ -44,6 +45,9 @@ func (s *Server) activeProducers(rq *request, part *broker.Partition) ([]kmsg.De
 	known, err := s.broker.Producers(rq.ctx, part)
 	if err != nil {
 		return nil, err
+	}
+	if !rq.grow(producerBytes * int64(len(known))) {
+		return nil, kerr.NotLeaderForPartition // on which clients try again
 	}
 	var active []kmsg.DescribeProducersResponseTopicPartitionActiveProducer
 	for _, k := range known {

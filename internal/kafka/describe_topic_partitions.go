@@ -19,10 +19,7 @@ import (
 
 func (s *Server) describeTopicPartitions(_ *request, req *kmsg.DescribeTopicPartitionsRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
-	left := s.broker.Settings().RequestPartitionsMax
-	if n := int(req.ResponsePartitionLimit); n > 0 {
-		left = min(left, n)
-	}
+	left := s.partitionLimit(req)
 	for _, name := range s.namesToDescribe(req) {
 		first := 0
 		if c := req.Cursor; c != nil && c.Topic == name {
@@ -47,6 +44,30 @@ func (s *Server) describeTopicPartitions(_ *request, req *kmsg.DescribeTopicPart
 		}
 	}
 	return resp
+}
+
+// partitionLimit is how many partitions the response may have.
+func (s *Server) partitionLimit(req *kmsg.DescribeTopicPartitionsRequest) int {
+	most := s.broker.Settings().RequestPartitionsMax
+	if n := int(req.ResponsePartitionLimit); n > 0 {
+		most = min(most, n)
+	}
+	return most
+}
+
+// describeTopicPartitionsBytes is what the response takes, with the names of
+// all topics, from which it is chosen.
+func (s *Server) describeTopicPartitionsBytes(req *kmsg.DescribeTopicPartitionsRequest) int64 {
+	st := s.broker.Stats()
+	n := answerBytes + int64(st.Topics)*topicRefBytes
+	n += int64(min(s.partitionLimit(req), st.Partitions)) * 2 * partMetadataBytes
+	for i := range req.Topics {
+		n += topicMetadataBytes + longTextTimes*int64(len(req.Topics[i].Topic))
+	}
+	if len(req.Topics) == 0 {
+		n += int64(min(s.partitionLimit(req), st.Topics)) * topicMetadataBytes
+	}
+	return n
 }
 
 // namesToDescribe are the topics asked for, from the cursor on.

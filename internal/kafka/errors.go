@@ -121,6 +121,10 @@ func message(err error) *string {
 	return &text
 }
 
+// errNoRoom answers for what does not fit the memory of responses now. Clients
+// try again, without looking for another coordinator.
+var errNoRoom = refuse(kerr.CoordinatorLoadInProgress, "too many large responses are under way")
+
 // refusal is an error with a code and a text of its own.
 type refusal struct {
 	code *kerr.Error

@@ -2,13 +2,19 @@ package kafka
 
 import "github.com/twmb/franz-go/pkg/kmsg"
 
-// MemoryIsFree reports whether no request holds memory any more.
+// MemoryIsFree reports whether no request and no response holds memory any
+// more.
 func (s *Server) MemoryIsFree() bool {
-	free := s.memory.budget.TryAcquire(s.memory.total)
-	if free {
-		s.memory.budget.Release(s.memory.total)
+	for _, b := range []*budget{s.frames.small, s.frames.large, s.work, s.responses} {
+		b.mu.Lock()
+		quiet := len(b.loans) == 0 && b.waiting == 0 && b.wanted == 0
+		b.mu.Unlock()
+		if !quiet || !b.free.TryAcquire(b.total) {
+			return false
+		}
+		b.free.Release(b.total)
 	}
-	return free
+	return true
 }
 
 // CheckProduce does to a frame what comes before the broker: header, shape,
@@ -23,7 +29,7 @@ func (s *Server) CheckProduce(frame []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := checkShape(a.shape, h.version, h.flexible, body); err != nil {
+	if _, err := checkShape(a.shape, h.version, h.flexible, body); err != nil {
 		return 0, err
 	}
 	p := &produceCall{c: &conn{s: s}}

@@ -29,10 +29,14 @@ import (
 // clients do not know zstd: if a batch that would be returned has it, the
 // answer is UNSUPPORTED_COMPRESSION_TYPE.
 
+// fetchWaitMax bounds how long a fetch waits, whatever max_wait says.
+const fetchWaitMax = 10 * time.Minute
+
 // fetchJob is one request on its way.
 type fetchJob struct {
 	c         *conn
 	reply     *reply
+	work      share // until the reply has it
 	version   int16
 	isolation int8
 	minBytes  int64
@@ -40,36 +44,48 @@ type fetchJob struct {
 	maxWait   time.Duration
 	session   *fetchSession // nil: none
 	full      bool          // every partition is in the response
-	wants     []*fetchWant
+	wants     []*fetchWant  // no partition twice
 	rotation  int
 	about     []fetchResult
+
+	// What there is for each want, in bytes, as far as that is known, and
+	// for all together. Kept while the fetch waits.
+	there []int64
+	sum   int64
 }
 
-func (c *conn) fetch(f *frame, h header, body []byte) error {
-	req, err := decode[*kmsg.FetchRequest](h, body)
+func (c *conn) fetch(k *call) error {
+	req, err := decode[*kmsg.FetchRequest](k)
 	if err != nil {
 		return err
 	}
-	r, _, err := c.begin(h, len(f.b), false)
+	r, _, err := c.begin(k, false)
 	if err != nil {
 		return err
 	}
-	f.release()
+	k.frame.release()
 	j := &fetchJob{
-		c: c, reply: r, version: h.version, isolation: req.IsolationLevel, rotation: c.rotation,
+		c: c, reply: r, version: k.header.version, isolation: req.IsolationLevel, rotation: c.rotation,
 		minBytes: int64(req.MinBytes), maxBytes: min(int64(req.MaxBytes), c.s.broker.Settings().FetchMaxBytes),
-		maxWait: millis(req.MaxWaitMillis),
+		maxWait: min(millis(req.MaxWaitMillis), fetchWaitMax),
 	}
+	j.work, k.work = k.work, share{}
 	c.rotation++
+	waits := false
+	defer func() {
+		if !waits {
+			j.close()
+		}
+	}()
 	if err := j.open(req); err != nil {
-		r.fetch = encodeFetch(r, h.version, err, 0, nil, leader{}, false)
-		c.replies.complete(r)
+		j.answer(encodeFetch(r, j.version, err, 0, nil, leader{}, false))
 		return nil
 	}
 	if ready := j.attempt(); ready || j.maxWait <= 0 || len(j.wants) == 0 {
 		j.finish()
 		return nil
 	}
+	waits = true
 	c.waiting.Go(func() {
 		if err := c.guard(j.wait); err != nil {
 			c.fail(err)
@@ -78,7 +94,8 @@ func (c *conn) fetch(f *frame, h header, body []byte) error {
 	return nil
 }
 
-// open finds out what the request wants, with the session that it names.
+// open finds out what the request wants, with the session that it names. A
+// partition that is named twice is wanted as it was named last, as in Kafka.
 func (j *fetchJob) open(req *kmsg.FetchRequest) error {
 	ss := j.c.s.sessions
 	byID := j.version >= 13
@@ -91,32 +108,38 @@ func (j *fetchJob) open(req *kmsg.FetchRequest) error {
 			return err
 		}
 		if err := ss.update(s, req); err != nil {
-			j.close()
 			return err
 		}
-		j.wants = s.wants
+		j.wants = s.wants.list
 		return nil
 	}
 	if req.SessionID != 0 {
 		ss.end(req.SessionID)
 	}
 	j.full = true
-	for i := range req.Topics {
-		for k := range req.Topics[i].Partitions {
-			j.wants = append(j.wants, newWant(&req.Topics[i], &req.Topics[i].Partitions[k]))
-		}
-	}
+	w := newWants(partitionsOf(req))
+	w.add(req)
+	j.wants = w.list
 	if req.SessionEpoch == 0 {
-		if s := ss.create(j.wants, byID); s != nil {
+		if s := ss.create(w, byID); s != nil {
 			return j.takeTurn(s)
 		}
 	}
 	return nil
 }
 
+func partitionsOf(req *kmsg.FetchRequest) (n int) {
+	for i := range req.Topics {
+		n += len(req.Topics[i].Partitions)
+	}
+	return n
+}
+
 // takeTurn makes the session the job's until close. It waits for an earlier
 // fetch of the same session, as Kafka does by handling them one by one.
 func (j *fetchJob) takeTurn(s *fetchSession) error {
+	l := j.work.lend(func() { j.c.fail(errSlow) })
+	defer l.end()
 	select {
 	case s.turn <- struct{}{}:
 		j.session = s
@@ -127,34 +150,73 @@ func (j *fetchJob) takeTurn(s *fetchSession) error {
 	return kerr.FetchSessionIDNotFound
 }
 
-// wait answers when there is enough, or it has taken long enough.
+// wait answers when there is enough, or it has taken long enough, or others
+// need the memory.
 func (j *fetchJob) wait() error {
 	defer j.close()
+	j.about = nil
+	j.work.shrink(callBytes + fetchWaitBytes*int64(len(j.wants)))
+	early := make(chan struct{})
+	l := j.work.lend(func() { close(early) })
+	defer l.end()
 	w := broker.NewWatcher()
 	defer w.Stop()
 	for _, want := range j.wants {
-		if want.part != nil {
-			w.Watch(want.part)
-		}
+		w.Watch(want.part) // it was found, else there would be an answer
 	}
 	late := time.NewTimer(j.maxWait)
 	defer late.Stop()
+	j.there = make([]int64, len(j.wants))
+	var changed []int
 	for more := true; more; {
 		if j.attempt() {
 			break
 		}
-		select {
-		case <-w.C():
-		case <-late.C:
-			more = false
-		case <-j.c.stopping:
-			more = false
-		case <-j.c.ctx.Done():
-			return nil // nobody is there to answer
+		j.drop()
+		j.about = nil
+		for enough := false; more && !enough; {
+			select {
+			case <-w.C():
+				changed = w.Changed(changed[:0])
+				enough = j.glance(changed)
+			case <-late.C:
+				more = false
+			case <-early:
+				more = false
+			case <-j.c.stopping:
+				more = false
+			case <-j.c.ctx.Done():
+				return nil // nobody is there to answer
+			}
+		}
+		if !more {
+			j.attempt()
 		}
 	}
+	l.end()
 	j.finish()
 	return nil
+}
+
+// glance looks at wants that have changed since the last attempt, and reports
+// whether another one may find enough.
+func (j *fetchJob) glance(changed []int) bool {
+	for _, i := range changed {
+		w := j.wants[i]
+		r := j.look(w, j.maxBytes, true)
+		n := int64(0)
+		if r.planned {
+			n = r.plan.Bytes()
+		}
+		enough := r.err != nil || r.divergence || r.planned && (r.plan.Cut() || n >= int64(w.maxBytes))
+		r.close()
+		if enough {
+			return true
+		}
+		j.sum += n - j.there[i]
+		j.there[i] = n
+	}
+	return j.sum >= min(j.minBytes, j.maxBytes)
 }
 
 // attempt looks at all partitions and reports whether that is enough for an
@@ -171,9 +233,14 @@ func (j *fetchJob) attempt() (ready bool) {
 		}
 		w := j.wants[at]
 		r := j.look(w, left, got == 0)
+		found := int64(0)
 		if r.planned {
-			got += r.plan.Bytes()
-			left -= r.plan.Bytes()
+			found = r.plan.Bytes()
+		}
+		got += found
+		left -= found
+		if j.there != nil {
+			j.there[at] = found
 		}
 		// What a limit cuts off would not come by waiting.
 		ready = ready || r.err != nil || r.divergence || r.planned && r.plan.Cut() && got > 0
@@ -181,6 +248,7 @@ func (j *fetchJob) attempt() (ready bool) {
 			j.about = append(j.about, r)
 		}
 	}
+	j.sum = got
 	// Back into the order of the request.
 	j.about = append(j.about, j.about[:wrapped]...)
 	j.about = j.about[wrapped:]
@@ -243,7 +311,6 @@ func (w *fetchWant) differs(r *fetchResult) bool {
 
 // finish answers with what the last attempt found.
 func (j *fetchJob) finish() {
-	defer j.close()
 	var id int32
 	if j.session != nil {
 		id = j.session.id
@@ -256,9 +323,15 @@ func (j *fetchJob) finish() {
 		j.refuseZstd()
 	}
 	const readCommitted = 1
-	j.reply.fetch = encodeFetch(j.reply, j.version, nil, id, j.about, j.c.s.leader(), j.isolation == readCommitted)
+	resp := encodeFetch(j.reply, j.version, nil, id, j.about, j.c.s.leader(), j.isolation == readCommitted)
 	j.about = nil
-	j.c.replies.complete(j.reply)
+	j.answer(resp)
+}
+
+func (j *fetchJob) answer(resp *fetchResponse) {
+	j.reply.fetch = resp
+	j.reply.work, j.work = j.work, share{}
+	j.c.complete(j.reply)
 }
 
 // leader is this node, as fetches say it.
@@ -280,6 +353,7 @@ func (j *fetchJob) drop() {
 // close ends the job: its session can be used by the next fetch.
 func (j *fetchJob) close() {
 	j.drop()
+	j.work.giveBack()
 	if j.session != nil {
 		<-j.session.turn
 		j.session = nil

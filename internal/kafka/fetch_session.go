@@ -26,6 +26,9 @@ const (
 	// sessionPartitionsMax bounds what all sessions remember. 250,000
 	// partitions take about 50 MiB.
 	sessionPartitionsMax = 250_000
+	// topicNameMax is the longest name of a topic. Sessions remember no
+	// longer ones, which a client could make very long.
+	topicNameMax = 249
 	// sessionIdle is how long a session must have been unused to be evicted
 	// for a new one, so that clients that open one for each fetch do not
 	// take those of others.
@@ -59,8 +62,7 @@ type fetchSession struct {
 	// turn is held by the fetch that uses the session: whoever sends holds
 	// it. What follows is the holder's.
 	turn  chan struct{}
-	wants []*fetchWant
-	byKey map[partitionKey]*fetchWant
+	wants fetchWants
 	byID  bool // topics are named by id
 
 	// Guarded by sessions.mu.
@@ -87,13 +89,14 @@ func newSessions(slots int, now func() time.Time) *sessions {
 }
 
 // create makes a session for these wants; nil if there is no room.
-func (ss *sessions) create(wants []*fetchWant, byID bool) *fetchSession {
+func (ss *sessions) create(wants fetchWants, byID bool) *fetchSession {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if len(wants) == 0 || ss.slots == 0 || len(wants) > sessionPartitionsMax {
+	n := len(wants.list)
+	if n == 0 || ss.slots == 0 || n > sessionPartitionsMax || wants.longName {
 		return nil
 	}
-	for len(ss.byID) >= ss.slots || ss.counted+len(wants) > sessionPartitionsMax {
+	for len(ss.byID) >= ss.slots || ss.counted+n > sessionPartitionsMax {
 		oldest := ss.lru.Back().Value.(*fetchSession)
 		if ss.now().Sub(oldest.used) < sessionIdle {
 			return nil
@@ -102,11 +105,7 @@ func (ss *sessions) create(wants []*fetchWant, byID bool) *fetchSession {
 	}
 	s := &fetchSession{
 		turn: make(chan struct{}, 1), wants: wants, byID: byID,
-		byKey: make(map[partitionKey]*fetchWant, len(wants)),
-		epoch: 1, counted: len(wants), used: ss.now(),
-	}
-	for _, w := range wants {
-		s.byKey[w.key] = w
+		epoch: 1, counted: n, used: ss.now(),
 	}
 	for s.id == 0 || ss.byID[s.id] != nil {
 		s.id = rand.Int32()
@@ -114,6 +113,19 @@ func (ss *sessions) create(wants []*fetchWant, byID bool) *fetchSession {
 	ss.byID[s.id], s.lru = s, ss.lru.PushFront(s)
 	ss.counted += s.counted
 	return s
+}
+
+// size is how many partitions the session of that id has; 0 if there is none.
+func (ss *sessions) size(id int32) int {
+	if id == 0 {
+		return 0
+	}
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if s := ss.byID[id]; s != nil {
+		return s.counted
+	}
+	return 0
 }
 
 // end ends a session, if there is one with that id.
@@ -159,49 +171,69 @@ func (ss *sessions) next(id, epoch int32, byID bool) (*fetchSession, error) {
 // update takes a request's changes into the session. The caller has its turn.
 // It fails, and the session is gone, if there is no room for more partitions.
 func (ss *sessions) update(s *fetchSession, req *kmsg.FetchRequest) error {
-	for i := range req.Topics {
-		rt := &req.Topics[i]
-		for j := range rt.Partitions {
-			w := newWant(rt, &rt.Partitions[j])
-			if old := s.byKey[w.key]; old != nil {
-				old.change(w)
-				continue
-			}
-			s.byKey[w.key] = w
-			s.wants = append(s.wants, w)
-		}
-	}
+	s.wants.add(req)
 	if len(req.ForgottenTopics) > 0 {
-		s.forget(req.ForgottenTopics)
+		s.wants.forget(req.ForgottenTopics)
 	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	if s.gone {
 		return nil
 	}
-	ss.counted += len(s.wants) - s.counted
-	s.counted = len(s.wants)
-	if ss.counted > sessionPartitionsMax {
+	n := len(s.wants.list)
+	ss.counted += n - s.counted
+	s.counted = n
+	if ss.counted > sessionPartitionsMax || s.wants.longName {
 		ss.remove(s)
 		return kerr.FetchSessionIDNotFound
 	}
 	return nil
 }
 
-func (s *fetchSession) forget(topics []kmsg.FetchRequestForgottenTopic) {
-	for i := range topics {
-		for _, index := range topics[i].Partitions {
-			delete(s.byKey, partitionKey{topics[i].Topic, topics[i].TopicID, index})
+// fetchWants is what a client wants, each partition once, in the order in
+// which they were first named.
+type fetchWants struct {
+	list     []*fetchWant
+	byKey    map[partitionKey]*fetchWant
+	longName bool // a topic is named that no topic can be
+}
+
+// newWants has room for n.
+func newWants(n int) fetchWants {
+	return fetchWants{list: make([]*fetchWant, 0, n), byKey: make(map[partitionKey]*fetchWant, n)}
+}
+
+// add takes over what a request names.
+func (ws *fetchWants) add(req *kmsg.FetchRequest) {
+	for i := range req.Topics {
+		rt := &req.Topics[i]
+		ws.longName = ws.longName || len(rt.Topic) > topicNameMax
+		for k := range rt.Partitions {
+			w := newWant(rt, &rt.Partitions[k])
+			if old := ws.byKey[w.key]; old != nil {
+				old.change(w)
+				continue
+			}
+			ws.byKey[w.key] = w
+			ws.list = append(ws.list, w)
 		}
 	}
-	kept := s.wants[:0]
-	for _, w := range s.wants {
-		if s.byKey[w.key] == w {
+}
+
+func (ws *fetchWants) forget(topics []kmsg.FetchRequestForgottenTopic) {
+	for i := range topics {
+		for _, index := range topics[i].Partitions {
+			delete(ws.byKey, partitionKey{topics[i].Topic, topics[i].TopicID, index})
+		}
+	}
+	kept := ws.list[:0]
+	for _, w := range ws.list {
+		if ws.byKey[w.key] == w {
 			kept = append(kept, w)
 		}
 	}
-	clear(s.wants[len(kept):])
-	s.wants = kept
+	clear(ws.list[len(kept):])
+	ws.list = kept
 }
 
 func newWant(rt *kmsg.FetchRequestTopic, p *kmsg.FetchRequestTopicPartition) *fetchWant {

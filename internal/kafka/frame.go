@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"golang.org/x/sync/semaphore"
 )
 
 // A frame (Kafka protocol guide, "Protocol Primitives" and "Request Headers"):
@@ -31,40 +30,47 @@ import (
 
 const (
 	frameMin = 8 // key, version, correlation id
-	// firstBytes is how much memory a length is worth before any bytes
-	// have come. From then on memory grows by growBy of what has arrived,
-	// or to the size of the largest frame that this client has sent before.
-	firstBytes = 16 << 10
-	growBy     = 4
+	// frameProof is how much of a frame must have come before any memory is
+	// taken for the rest: lengths alone are worth none. It is what a
+	// connection's read buffer holds.
+	frameProof = readBuffer
+	// smallFrameMax is the largest frame that takes memory of those that are
+	// kept for small ones.
+	smallFrameMax = 1 << 20
 	// otherFrameMax bounds requests of all APIs but Produce: 100,000
 	// partitions fit easily.
 	otherFrameMax = 8 << 20
-	// memoryWait is how long a frame waits for memory that others hold, and
-	// stallMax how long the next part of a frame may take to arrive.
-	memoryWait = 30 * time.Second
-	stallMax   = 30 * time.Second
+	// A frame may take frameTime to arrive, and a second more for each
+	// frameRate bytes.
+	frameTime = 30 * time.Second
+	frameRate = 1 << 20
 )
 
-var errIdle = errors.New("silent for connections.max.idle.ms")
+var (
+	errIdle = errors.New("silent for connections.max.idle.ms")
+	errSlow = errors.New("too slow to send a request or to read a response, while others waited for memory")
+)
 
 // frame is the bytes of one request. Whoever owns it must release it once.
 type frame struct {
-	b   []byte
-	mem *memory
+	b     []byte
+	mem   *frameMemory
+	share share
 }
 
 func (f *frame) release() {
 	if f.b != nil {
 		f.mem.put(f.b)
+		f.share.giveBack()
 		f.b = nil
 	}
 }
 
-// memory gives out the buffers of frames, up to a limit for the whole server.
-type memory struct {
-	total   int64
-	budget  *semaphore.Weighted
-	classes [frameClasses]sync.Pool
+// frameMemory gives out the buffers of frames. Small and large ones have a
+// budget each.
+type frameMemory struct {
+	small, large *budget
+	classes      [frameClasses]sync.Pool
 }
 
 // Buffers come in sizes 4 KiB, 16 KiB … 4 MiB; larger ones are made to fit
@@ -74,8 +80,9 @@ const (
 	smallestFrame = 4 << 10
 )
 
-func newMemory(total int64) *memory {
-	return &memory{total: total, budget: semaphore.NewWeighted(total)}
+// newFrameMemory gives half of total to the frames up to smallFrameMax.
+func newFrameMemory(total int64) *frameMemory {
+	return &frameMemory{small: newBudget(total / 2), large: newBudget(total / 2)}
 }
 
 // class is the index of the smallest buffers that hold n bytes, and their
@@ -91,42 +98,30 @@ func class(n int) (index, size int) {
 	return -1, n
 }
 
-// get returns a buffer of n bytes. It waits while too much is in use.
-func (m *memory) get(ctx context.Context, n int) ([]byte, error) {
+// get returns a frame with room for n bytes. It waits while too much is in
+// use.
+func (m *frameMemory) get(ctx context.Context, n int) (frame, error) {
 	i, size := class(n)
-	if err := m.take(ctx, size); err != nil {
-		return nil, err
+	budget := m.small
+	if size > smallFrameMax {
+		budget = m.large
 	}
+	s, err := budget.take(ctx, int64(size))
+	if err != nil {
+		return frame{}, err
+	}
+	f := frame{mem: m, share: s}
 	if i >= 0 {
 		if b, ok := m.classes[i].Get().(*[]byte); ok {
-			return (*b)[:n], nil
+			f.b = (*b)[:n]
+			return f, nil
 		}
 	}
-	return make([]byte, n, size), nil
+	f.b = make([]byte, n, size)
+	return f, nil
 }
 
-// take counts n bytes against the limit. It waits while too much is in use.
-func (m *memory) take(ctx context.Context, n int) error {
-	if m.budget.TryAcquire(m.weight(n)) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, memoryWait)
-	defer cancel()
-	if err := m.budget.Acquire(ctx, m.weight(n)); err != nil {
-		return fmt.Errorf("no memory for %d bytes: %w", n, err)
-	}
-	return nil
-}
-
-// giveBack is the reverse of take.
-func (m *memory) giveBack(n int) { m.budget.Release(m.weight(n)) }
-
-// weight lets a single buffer that is larger than the whole budget pass when
-// it is alone.
-func (m *memory) weight(size int) int64 { return min(int64(size), m.total) }
-
-func (m *memory) put(b []byte) {
-	m.giveBack(cap(b))
+func (m *frameMemory) put(b []byte) {
 	if i, size := class(cap(b)); i >= 0 && size == cap(b) {
 		b = b[:0]
 		m.classes[i].Put(&b)
@@ -137,16 +132,18 @@ func (m *memory) put(b []byte) {
 type frameReader struct {
 	nc      net.Conn
 	br      *bufio.Reader
-	mem     *memory
+	mem     *frameMemory
 	max     int64         // socket.request.max.bytes
 	idle    time.Duration // negative: for ever
 	busy    func() bool   // whether something is being waited for
 	stopped func() bool   // whether nothing more is to be read
-	seen    int           // the largest frame that has come whole
+	fail    func(error)   // ends the connection, from any goroutine
+	// room waits until a request of that API and size may be open too.
+	room func(ctx context.Context, key int16, size int) error
 }
 
-// next reads a frame. Its memory grows with the bytes that arrive, not with
-// the length that the peer says.
+// next reads a frame. It takes no memory for one that has not begun to come,
+// nor for one that the connection has no room for.
 func (r *frameReader) next(ctx context.Context) (frame, error) {
 	if err := r.await(); err != nil {
 		return frame{}, err
@@ -157,7 +154,7 @@ func (r *frameReader) next(ctx context.Context) (frame, error) {
 	}
 	size := int64(int32(binary.BigEndian.Uint32(head)))
 	if size < frameMin || size > r.max {
-		return frame{}, fmt.Errorf("frame of %d bytes, allowed are %d to %d", size, frameMin, r.max)
+		return frame{}, r.notAFrame(size)
 	}
 	r.br.Discard(4)
 	f, err := r.read(ctx, int(size))
@@ -165,51 +162,63 @@ func (r *frameReader) next(ctx context.Context) (frame, error) {
 		f.release()
 		return frame{}, err
 	}
-	r.seen = max(r.seen, int(size))
 	return f, nil
 }
 
 func (r *frameReader) read(ctx context.Context, size int) (frame, error) {
-	f := frame{mem: r.mem}
-	have := 0
-	for have < size {
-		want := min(size, firstBytes)
-		if have > 0 {
-			if err := checkFrameSize(f.b, size); err != nil {
-				return f, err
-			}
-			want = min(size, max(r.seen, growBy*have))
-		}
-		b, err := r.mem.get(ctx, want)
-		if err != nil {
-			return f, err
-		}
-		copy(b, f.b)
-		f.release()
-		f.b = b
-		if r.br.Buffered() < want-have {
-			if err := r.arm(stallMax); err != nil {
-				return f, err
-			}
-		}
-		if _, err := io.ReadFull(r.br, b[have:want]); err != nil {
-			return f, fmt.Errorf("frame of %d bytes ends early: %w", size, err)
-		}
-		have = want
+	proof := min(size, frameProof)
+	if err := r.armFor(size); err != nil {
+		return frame{}, err
 	}
-	return f, checkFrameSize(f.b, size)
+	head, err := r.br.Peek(proof)
+	if err != nil {
+		return frame{}, fmt.Errorf("frame of %d bytes ends early: %w", size, err)
+	}
+	key := int16(binary.BigEndian.Uint16(head))
+	if size > otherFrameMax && key != kmsg.Produce.Int16() {
+		return frame{}, fmt.Errorf("frame of %d bytes for API %d, allowed are %d", size, key, otherFrameMax)
+	}
+	if err := r.room(ctx, key, size); err != nil {
+		return frame{}, err
+	}
+	f, err := r.mem.get(ctx, size)
+	if err != nil {
+		return f, err
+	}
+	return f, r.fill(&f)
 }
 
-// checkFrameSize refuses large frames of APIs that have no use for them. b is
-// the frame's beginning.
-func checkFrameSize(b []byte, size int) error {
-	if key := int16(binary.BigEndian.Uint16(b)); size > otherFrameMax && key != kmsg.Produce.Int16() {
-		return fmt.Errorf("frame of %d bytes for API %d, allowed are %d", size, key, otherFrameMax)
+// fill reads the bytes of f. While some are missing, the memory is a loan.
+func (r *frameReader) fill(f *frame) error {
+	if r.br.Buffered() >= len(f.b) {
+		_, err := io.ReadFull(r.br, f.b)
+		return err
+	}
+	if err := r.armFor(len(f.b)); err != nil { // again: there may have been a wait
+		return err
+	}
+	l := f.share.lend(func() { r.fail(errSlow) })
+	defer l.end()
+	for have := 0; have < len(f.b); {
+		n, err := r.br.Read(f.b[have:])
+		have += n
+		l.move(int64(n))
+		if err != nil && have < len(f.b) {
+			return fmt.Errorf("frame of %d bytes ends early: %w", len(f.b), err)
+		}
 	}
 	return nil
 }
 
-// arm gives the next read a deadline; none, if d is negative.
+// armFor gives the rest of a frame of that size its time.
+func (r *frameReader) armFor(size int) error {
+	if r.br.Buffered() >= size {
+		return nil
+	}
+	return r.arm(frameTime + time.Duration(size)*time.Second/frameRate)
+}
+
+// arm gives the next reads a deadline; none, if d is negative.
 func (r *frameReader) arm(d time.Duration) error {
 	var deadline time.Time
 	if d >= 0 {

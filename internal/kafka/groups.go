@@ -31,6 +31,14 @@ func text(s *string) string {
 	return *s
 }
 
+// group submits a command about a consumer group. answered is called once, at
+// most, from a goroutine of the broker.
+func (s *Server) group(rq *request, id string, cmd group.Command, answered func(group.Body, error)) (forget func()) {
+	return s.broker.Group(id, cmd, func(body group.Body, err error) {
+		rq.c.protect(func() { answered(body, err) })
+	})
+}
+
 // nullable is the reverse of text.
 func nullable(s string) *string {
 	if s == "" {

@@ -10,10 +10,10 @@ import (
 //
 // Version notes: 3 brings static members.
 
-func (s *Server) heartbeat(_ *request, req *kmsg.HeartbeatRequest, done func(kmsg.Response)) (forget func()) {
+func (s *Server) heartbeat(rq *request, req *kmsg.HeartbeatRequest, done func(kmsg.Response)) (forget func()) {
 	resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
 	beat := group.Heartbeat{Group: req.Group, MemberID: req.MemberID, InstanceID: text(req.InstanceID), Generation: req.Generation}
-	return s.broker.Group(req.Group, beat, func(body group.Body, err error) {
+	return s.group(rq, req.Group, beat, func(body group.Body, err error) {
 		if err != nil {
 			resp.ErrorCode = coordinatorCode(err)
 		} else {

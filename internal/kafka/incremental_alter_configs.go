@@ -19,15 +19,22 @@ import (
 
 func (s *Server) incrementalAlterConfigs(rq *request, req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	times := map[configResource]int{}
+	for i := range req.Resources {
+		times[configResource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
+	}
 	for i := range req.Resources {
 		want := &req.Resources[i]
 		find := settings.BrokerDefinition
 		if want.ResourceType == kmsg.ConfigResourceTypeTopic {
 			find = settings.TopicDefinition
 		}
-		err := s.configure(rq.ctx, want.ResourceType, want.ResourceName, req.ValidateOnly, func(values map[string]string) error {
-			return alterEach(values, want.Configs, find)
-		})
+		err := errTwice
+		if times[configResource{want.ResourceType, want.ResourceName}] == 1 {
+			err = s.configure(rq.ctx, want.ResourceType, want.ResourceName, req.ValidateOnly, func(values map[string]string) error {
+				return alterEach(values, want.Configs, find)
+			})
+		}
 		r := kmsg.NewIncrementalAlterConfigsResponseResource()
 		r.ResourceType, r.ResourceName = want.ResourceType, want.ResourceName
 		r.ErrorCode, r.ErrorMessage = code(err), message(err)
@@ -59,6 +66,9 @@ func alterOne(values map[string]string, c *kmsg.IncrementalAlterConfigsRequestRe
 	if c.Value == nil {
 		return refuse(kerr.InvalidRequest, "setting "+c.Name+" has no value")
 	}
+	if err := checkSettingSize(c.Name, *c.Value); err != nil {
+		return err
+	}
 	if c.Op == kmsg.IncrementalAlterConfigOpSet {
 		values[c.Name] = *c.Value
 		return nil
@@ -74,15 +84,14 @@ func alterOne(values map[string]string, c *kmsg.IncrementalAlterConfigsRequestRe
 	if !ok {
 		old = d.Default
 	}
-	words := settings.Words(old)
-	for _, word := range settings.Words(*c.Value) {
-		words = slices.DeleteFunc(words, func(w string) bool { return w == word })
-		if c.Op == kmsg.IncrementalAlterConfigOpAppend {
-			words = append(words, word)
-		}
-	}
 	if c.Op != kmsg.IncrementalAlterConfigOpAppend && c.Op != kmsg.IncrementalAlterConfigOpSubtract {
 		return refuse(kerr.InvalidRequest, fmt.Sprintf("unknown operation %d", c.Op))
+	}
+	given := once[string]{}
+	added := slices.DeleteFunc(settings.Words(*c.Value), func(w string) bool { return !given.first(w) })
+	words := slices.DeleteFunc(settings.Words(old), func(w string) bool { return given.has(w) })
+	if c.Op == kmsg.IncrementalAlterConfigOpAppend {
+		words = append(words, added...)
 	}
 	values[c.Name] = strings.Join(words, ",")
 	return nil

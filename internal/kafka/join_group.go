@@ -34,7 +34,7 @@ func (s *Server) joinGroup(rq *request, req *kmsg.JoinGroupRequest, done func(km
 	for _, p := range req.Protocols {
 		join.Protocols = append(join.Protocols, group.Protocol{Name: p.Name, Metadata: bytes.Clone(p.Metadata)})
 	}
-	return s.broker.Group(req.Group, join, func(body group.Body, err error) {
+	return s.group(rq, req.Group, join, func(body group.Body, err error) {
 		if err != nil {
 			resp.ErrorCode, resp.Generation, resp.MemberID = coordinatorCode(err), group.NoGeneration, req.MemberID
 		} else {

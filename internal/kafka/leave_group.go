@@ -21,7 +21,7 @@ func (s *Server) leaveGroup(rq *request, req *kmsg.LeaveGroupRequest, done func(
 	for _, m := range req.Members {
 		leave.Members = append(leave.Members, group.LeavingMember{MemberID: m.MemberID, InstanceID: text(m.InstanceID)})
 	}
-	return s.broker.Group(req.Group, leave, func(body group.Body, err error) {
+	return s.group(rq, req.Group, leave, func(body group.Body, err error) {
 		if err != nil {
 			resp.ErrorCode = coordinatorCode(err)
 		} else {

@@ -29,7 +29,7 @@ func (s *Server) metadata(rq *request, req *kmsg.MetadataRequest) kmsg.Response 
 	resp.ClusterID, resp.ControllerID = &cluster, s.cfg.NodeID
 	resp.AuthorizedOperations = operations(req.IncludeClusterAuthorizedOperations, clusterOperations)
 	b := topicMetadata{s: s, operations: operations(req.IncludeTopicAuthorizedOperations, topicOperations), replicas: s.replicas()}
-	if req.Topics == nil || rq.version == 0 && len(req.Topics) == 0 {
+	if wantsAllTopics(req) {
 		all := s.broker.Topics()
 		resp.Topics = make([]kmsg.MetadataResponseTopic, 0, len(all))
 		for _, t := range all {
@@ -37,19 +37,69 @@ func (s *Server) metadata(rq *request, req *kmsg.MetadataRequest) kmsg.Response 
 		}
 		return resp
 	}
-	create := (rq.version < 4 || req.AllowAutoTopicCreation) && s.broker.Settings().AutoCreateTopics
-	type name struct {
-		name string
-		id   [16]byte
-	}
-	named := once[name]{}
+	create := s.creates(req)
+	named := once[topicRef]{}
 	for i := range req.Topics {
-		if t := &req.Topics[i]; named.first(name{text(t.Topic), t.TopicID}) {
+		if t := &req.Topics[i]; named.first(refOf(t)) {
 			resp.Topics = append(resp.Topics, b.asked(rq.ctx, t, create))
 		}
 	}
 	return resp
 }
+
+// topicRef names a topic as a request does: by name, or by id.
+type topicRef struct {
+	name string
+	id   [16]byte
+}
+
+func refOf(t *kmsg.MetadataRequestTopic) topicRef { return topicRef{text(t.Topic), t.TopicID} }
+
+func wantsAllTopics(req *kmsg.MetadataRequest) bool {
+	return req.Topics == nil || req.Version == 0 && len(req.Topics) == 0
+}
+
+// creates says whether the request creates topics that are not there.
+func (s *Server) creates(req *kmsg.MetadataRequest) bool {
+	return (req.Version < 4 || req.AllowAutoTopicCreation) && s.broker.Settings().AutoCreateTopics
+}
+
+// metadataBytes is what the response takes.
+func (s *Server) metadataBytes(req *kmsg.MetadataRequest) int64 {
+	if wantsAllTopics(req) {
+		return answerBytes + s.allMetadataBytes()
+	}
+	created := int64(0)
+	if s.creates(req) {
+		created = int64(s.broker.Settings().NumPartitions)
+	}
+	n := int64(answerBytes)
+	named := once[topicRef]{}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		if !named.first(refOf(t)) {
+			continue
+		}
+		n += topicMetadataBytes + longTextTimes*int64(len(text(t.Topic)))
+		if known := s.namedOrID(t); known != nil {
+			n += partMetadataBytes * int64(len(known.Partitions))
+		} else {
+			n += partMetadataBytes * created
+		}
+	}
+	return n
+}
+
+// namedOrID is the topic that a request means, nil if it is not there.
+func (s *Server) namedOrID(t *kmsg.MetadataRequestTopic) *broker.Topic {
+	known, err := s.topic(byID(t), text(t.Topic), t.TopicID)
+	if err != nil {
+		return nil
+	}
+	return known
+}
+
+func byID(t *kmsg.MetadataRequestTopic) bool { return t.Topic == nil || t.TopicID != [16]byte{} }
 
 func (s *Server) metadataBroker() kmsg.MetadataResponseBroker {
 	b := kmsg.NewMetadataResponseBroker()
@@ -67,7 +117,7 @@ type topicMetadata struct {
 
 // asked answers for one topic of the request.
 func (b *topicMetadata) asked(ctx context.Context, want *kmsg.MetadataRequestTopic, create bool) kmsg.MetadataResponseTopic {
-	if want.Topic == nil || want.TopicID != [16]byte{} {
+	if byID(want) {
 		t, err := b.s.topic(true, "", want.TopicID)
 		if err != nil {
 			return b.failed(want, err)
@@ -125,7 +175,9 @@ func (s *Server) autoCreate(ctx context.Context, name string) (*broker.Topic, er
 // nameError makes err, which says that a topic is not there, say that it
 // cannot be there if its name is not a valid one.
 func (s *Server) nameError(name string, err error) error {
-	check := s.broker.CheckTopic(broker.TopicSpec{Name: name, Partitions: 1})
+	// Without partitions nothing but the name is looked at: not whether it
+	// collides with that of one of all topics.
+	check := s.broker.CheckTopic(broker.TopicSpec{Name: name})
 	var be *broker.Error
 	if errors.As(check, &be) && be.Kind == broker.InvalidTopic {
 		return kerr.InvalidTopicException

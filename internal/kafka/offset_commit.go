@@ -45,7 +45,7 @@ func (s *Server) offsetCommit(rq *request, req *kmsg.OffsetCommitRequest, done f
 		done(call.resp)
 		return nil
 	}
-	return s.broker.Group(req.Group, call.cmd, func(body group.Body, err error) {
+	return s.group(rq, req.Group, call.cmd, func(body group.Body, err error) {
 		call.fill(body, err)
 		done(call.resp)
 	})

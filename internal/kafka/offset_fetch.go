@@ -76,6 +76,9 @@ func (s *Server) fetchGroupOffsets(rq *request, want *kmsg.OffsetFetchRequestGro
 		ask.Topics = append(ask.Topics, ft)
 	}
 	groups, err := s.askOffsets(rq.ctx, ask)
+	if err == nil && !rq.grow(fetchedOffsetsBytes(&groups)) {
+		err = errNoRoom
+	}
 	if err != nil {
 		resp.ErrorCode = coordinatorCode(err)
 		for i := range want.Topics {
@@ -97,6 +100,43 @@ func (s *Server) askOffsets(ctx context.Context, ask group.FetchGroup) (group.Fe
 		return group.FetchedGroup{}, err
 	}
 	return body.(group.FetchReply).Groups[0], nil
+}
+
+// offsetFetchBytes is what the response takes before the broker has said how
+// many offsets there are, and what texts go with them.
+func (s *Server) offsetFetchBytes(req *kmsg.OffsetFetchRequest) int64 {
+	n := int64(answerBytes)
+	all := req.Version >= 2 && req.Version < 8 && req.Topics == nil
+	for i := range req.Topics {
+		n += fetchedTopicBytes(req.Topics[i].Topic, len(req.Topics[i].Partitions))
+	}
+	for i := range req.Groups {
+		g := &req.Groups[i]
+		n += answerElementBytes + longTextTimes*int64(len(g.Group))
+		all = all || g.Topics == nil
+		for j := range g.Topics {
+			n += fetchedTopicBytes(g.Topics[j].Topic, len(g.Topics[j].Partitions))
+		}
+	}
+	if all {
+		n += topicRefBytes * int64(s.broker.Stats().Partitions)
+	}
+	return n
+}
+
+func fetchedTopicBytes(name string, partitions int) int64 {
+	return answerElementBytes + longTextTimes*int64(len(name)) + offsetBytes*int64(partitions)
+}
+
+func fetchedOffsetsBytes(g *group.FetchedGroup) int64 {
+	n := int64(0)
+	for i := range g.Topics {
+		n += answerElementBytes + longTextTimes*int64(len(g.Topics[i].Topic))
+		for j := range g.Topics[i].Partitions {
+			n += offsetBytes + longTextTimes*int64(len(g.Topics[i].Partitions[j].Metadata))
+		}
+	}
+	return n
 }
 
 // noOffsets answers for a topic about which there is nothing to say.

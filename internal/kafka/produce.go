@@ -26,11 +26,11 @@ import (
 // 7 on it may be compressed with zstd. From 8 on errors name records. 13 names
 // topics by id.
 
-// produceCall is one request on its way. Its frame, which req and the batches
-// alias, is held until everything is durable.
+// produceCall is one request on its way. The frame of its call, which req and
+// the batches alias, is held until everything is durable.
 type produceCall struct {
 	c      *conn
-	frame  frame
+	call   call
 	weight int64
 	reply  *reply // nil if acks=0
 	req    kmsg.ProduceRequest
@@ -40,27 +40,24 @@ type produceCall struct {
 	failed error                                 // the first, for acks=0
 }
 
-// produce owns the frame from here on, unless it fails.
-func (c *conn) produce(f *frame, h header, body []byte) error {
-	p := &produceCall{c: c, weight: int64(len(f.b))}
-	p.req.Version, p.resp.Version = h.version, h.version
-	if err := p.req.UnsafeReadFrom(body); err != nil {
-		return fmt.Errorf("%s version %d: %w", kmsg.Produce.Name(), h.version, err)
+// produce owns the call from here on, unless it fails.
+func (c *conn) produce(k *call) error {
+	p := &produceCall{c: c, weight: int64(len(k.frame.b))}
+	p.req.Version, p.resp.Version = k.header.version, k.header.version
+	if err := p.req.UnsafeReadFrom(k.body); err != nil {
+		return fmt.Errorf("%s version %d: %w", kmsg.Produce.Name(), k.header.version, err)
 	}
-	if p.req.Acks == 0 {
-		if err := c.replies.addSilent(c.ctx, p.weight); err != nil {
-			return err
-		}
-	} else {
-		r := newReply(h, len(f.b))
-		r.prompt, r.message = true, &p.resp
-		if err := c.replies.add(c.ctx, r); err != nil {
-			return err
-		}
-		p.reply = r
+	if p.req.Acks != 0 {
+		p.reply = newReply(&k.header, len(k.frame.b))
+		p.reply.prompt, p.reply.message = true, &p.resp
 	}
-	p.frame, *f = *f, frame{}
 	p.build()
+	p.call, *k = *k, call{}
+	if p.reply != nil {
+		c.replies.add(p.reply)
+	} else {
+		c.replies.addSilent(p.weight)
+	}
 	if len(p.append.Items) == 0 {
 		p.done(nil)
 		return nil
@@ -179,8 +176,10 @@ func (p *produceCall) refuse(place *kmsg.ProduceResponseTopicPartition, err erro
 	}
 }
 
-// done answers. The broker calls it once everything is durable.
-func (p *produceCall) done(*broker.AppendRequest) {
+// done is called by the broker once everything is durable.
+func (p *produceCall) done(*broker.AppendRequest) { p.c.protect(p.answer) }
+
+func (p *produceCall) answer() {
 	for i := range p.append.Items {
 		it, place := &p.append.Items[i], p.places[i]
 		if it.Err != nil {
@@ -189,11 +188,13 @@ func (p *produceCall) done(*broker.AppendRequest) {
 		}
 		place.BaseOffset, place.LogStartOffset = it.Base, it.Start
 	}
-	p.frame.release()
+	p.call.frame.release()
 	if p.reply != nil {
-		p.c.replies.complete(p.reply)
+		p.reply.work, p.call.work = p.call.work, share{}
+		p.c.complete(p.reply)
 		return
 	}
+	p.call.release()
 	if p.failed != nil {
 		p.c.fail(fmt.Errorf("a produce with acks=0 failed: %w", p.failed))
 	}

@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -34,6 +35,20 @@ func (a *asker) produceBatch(b []byte) *kmsg.ProduceRequest {
 	req.Topics = []kmsg.ProduceRequestTopic{{Topic: a.topic.Name, TopicID: a.topic.ID, Partitions: []kmsg.ProduceRequestTopicPartition{{Records: b}}}}
 	req.SetVersion(9)
 	a.last = req
+	return req
+}
+
+// produceWide makes a request with a batch of 1 MB for each of the partitions
+// from 0 on, and what is left of size for the last.
+func (a *asker) produceWide(size int) *kmsg.ProduceRequest {
+	const each = 1_000_000
+	req := a.produce("")
+	var parts []kmsg.ProduceRequestTopicPartition
+	for ; size > 0; size -= each {
+		value := strings.Repeat("x", min(size, each))
+		parts = append(parts, kmsg.ProduceRequestTopicPartition{Partition: int32(len(parts)), Records: batch(a.t, value)})
+	}
+	req.Topics[0].Partitions = parts
 	return req
 }
 

@@ -26,8 +26,12 @@ type reply struct {
 	encoded []byte // with length and header
 	fetch   *fetchResponse
 
-	release func() // called once, when the reply is written or dropped; may be nil
-	done    bool   // guarded by replies.mu
+	// What is given back when the reply is written or dropped.
+	work share // of the request, decoded
+	held share // of encoded
+	loan *loan // of held; nil if the response is not encoded
+
+	done bool // guarded by replies.mu
 }
 
 // drop lets go of what the reply holds.
@@ -36,11 +40,13 @@ func (r *reply) drop() {
 		r.fetch.close()
 		r.fetch = nil
 	}
-	if r.release != nil {
-		r.release()
-		r.release = nil
+	if r.loan != nil {
+		r.loan.end()
+		r.loan = nil
 	}
 	r.message, r.encoded = nil, nil
+	r.held.giveBack()
+	r.work.giveBack()
 }
 
 // Limits of one connection. A request above them waits in its socket.
@@ -97,16 +103,13 @@ func (q *replies) wait(ctx context.Context, ok func() bool) error {
 		select {
 		case <-q.changed:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }
 
-// add gives r its place. It waits while the connection has too much open.
-func (q *replies) add(ctx context.Context, r *reply) error {
-	if err := q.room(ctx, r.weight, r.key != kmsg.Produce.Int16()); err != nil {
-		return err
-	}
+// add gives r its place. There must be room.
+func (q *replies) add(r *reply) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.queue = append(q.queue, r)
@@ -118,7 +121,6 @@ func (q *replies) add(ctx context.Context, r *reply) error {
 	if r.prompt {
 		q.prompt++
 	}
-	return nil
 }
 
 // room waits until a request of that weight may be open too.
@@ -131,17 +133,13 @@ func (q *replies) room(ctx context.Context, weight int64, other bool) error {
 	})
 }
 
-// addSilent counts a produce that gets no response.
-func (q *replies) addSilent(ctx context.Context, weight int64) error {
-	if err := q.room(ctx, weight, false); err != nil {
-		return err
-	}
+// addSilent counts a produce that gets no response. There must be room.
+func (q *replies) addSilent(weight int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.open++
 	q.bytes += weight
 	q.prompt++
-	return nil
 }
 
 // silentDone ends what addSilent began.
@@ -261,16 +259,18 @@ func (c *conn) writeLoop(stop <-chan struct{}) error {
 // writeAll writes replies and lets go of them, even if it fails.
 func (c *conn) writeAll(out *outBuffer, batch []*reply) (err error) {
 	defer func() {
+		out.reply = nil
 		for _, r := range batch {
 			r.drop()
 		}
 	}()
 	for _, r := range batch {
+		out.reply = r.loan
 		switch {
 		case r.fetch != nil:
-			err = r.fetch.write(out)
+			err = c.writeFetch(out, r.fetch)
 		case r.encoded != nil:
-			_, err = out.Write(r.encoded)
+			err = out.pieces(r.encoded)
 		default:
 			err = out.message(r)
 		}
@@ -284,6 +284,26 @@ func (c *conn) writeAll(out *outBuffer, batch []*reply) (err error) {
 	return out.flush()
 }
 
+// writeFetch writes a fetch. Records that do not fit the buffer are copied
+// through a chunk of their files, which the client keeps while it does not
+// read: so few do that at a time.
+func (c *conn) writeFetch(out *outBuffer, f *fetchResponse) error {
+	if f.size <= outBytes {
+		return f.write(out)
+	}
+	s, err := c.s.responses.take(c.ctx, streamBytes)
+	if err != nil {
+		return err
+	}
+	defer s.giveBack()
+	out.stream = s.lend(func() { c.fail(errSlow) })
+	defer func() {
+		out.stream.end()
+		out.stream = nil
+	}()
+	return f.write(out)
+}
+
 // outBuffer gathers what goes to a socket, so that small replies share one
 // write. Between batches it holds no memory.
 type outBuffer struct {
@@ -291,9 +311,18 @@ type outBuffer struct {
 	count  func(int64) // may be nil
 	b      []byte
 	pooled *[]byte
+
+	// What is told of the bytes that went out; may be nil.
+	reply, stream *loan
 }
 
-const outBytes = 64 << 10
+const (
+	outBytes = 64 << 10
+	outPiece = 256 << 10
+	// streamBytes is what writing the records of a fetch takes: outBytes,
+	// and the chunk in which a plan reads.
+	streamBytes = outBytes + 256<<10
+)
 
 var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, outBytes); return &b }}
 
@@ -315,6 +344,18 @@ func (o *outBuffer) message(r *reply) error {
 	}
 	if len(o.b) >= outBytes {
 		return o.send(nil)
+	}
+	return nil
+}
+
+// pieces adds what is encoded already. Each piece has its own time to be read.
+func (o *outBuffer) pieces(b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), outPiece)
+		if _, err := o.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
 	}
 	return nil
 }
@@ -367,6 +408,11 @@ func (o *outBuffer) send(p []byte) error {
 	n, err := parts.WriteTo(o.nc)
 	if o.count != nil {
 		o.count(n)
+	}
+	for _, l := range []*loan{o.reply, o.stream} {
+		if l != nil {
+			l.move(n)
+		}
 	}
 	o.b = o.b[:0]
 	return err

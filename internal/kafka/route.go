@@ -6,77 +6,77 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// route carries out one request whose shape is right. It owns the frame,
-// unless it returns an error, which closes the connection.
-func (c *conn) route(f *frame, h header, body []byte) error {
+// route carries out one request whose shape is right. It owns the call, unless
+// it returns an error, which closes the connection.
+func (c *conn) route(k *call) error {
 	const prompt, waits = true, false
 	s := c.s
-	switch kmsg.Key(h.key) {
+	switch kmsg.Key(k.header.key) {
 	// The hot path, and what waits.
 	case kmsg.Produce:
-		return c.produce(f, h, body)
+		return c.produce(k)
 	case kmsg.Fetch:
-		return c.fetch(f, h, body)
+		return c.fetch(k)
 
 	// Finding things.
 	case kmsg.ApiVersions:
-		return answer(c, f, h, body, s.apiVersions)
+		return answer(c, k, s.apiVersions)
 	case kmsg.Metadata:
-		return answer(c, f, h, body, s.metadata)
+		return sized(c, k, s.metadataBytes, s.metadata)
 	case kmsg.DescribeCluster:
-		return answer(c, f, h, body, s.describeCluster)
+		return answer(c, k, s.describeCluster)
 	case kmsg.DescribeTopicPartitions:
-		return answer(c, f, h, body, s.describeTopicPartitions)
+		return sized(c, k, s.describeTopicPartitionsBytes, s.describeTopicPartitions)
 	case kmsg.ListOffsets:
-		return answer(c, f, h, body, s.listOffsets)
+		return answer(c, k, s.listOffsets)
 	case kmsg.OffsetForLeaderEpoch:
-		return answer(c, f, h, body, s.offsetForLeaderEpoch)
+		return answer(c, k, s.offsetForLeaderEpoch)
 	case kmsg.FindCoordinator:
-		return answer(c, f, h, body, s.findCoordinator)
+		return answer(c, k, s.findCoordinator)
 	case kmsg.InitProducerID:
-		return answer(c, f, h, body, s.initProducerID)
+		return answer(c, k, s.initProducerID)
 
 	// Consumer groups.
 	case kmsg.JoinGroup:
-		return later(c, f, h, body, waits, s.joinGroup)
+		return later(c, k, waits, s.joinGroup)
 	case kmsg.SyncGroup:
-		return later(c, f, h, body, waits, s.syncGroup)
+		return later(c, k, waits, s.syncGroup)
 	case kmsg.Heartbeat:
-		return later(c, f, h, body, prompt, s.heartbeat)
+		return later(c, k, prompt, s.heartbeat)
 	case kmsg.LeaveGroup:
-		return later(c, f, h, body, prompt, s.leaveGroup)
+		return later(c, k, prompt, s.leaveGroup)
 	case kmsg.OffsetCommit:
-		return later(c, f, h, body, prompt, s.offsetCommit)
+		return later(c, k, prompt, s.offsetCommit)
 	case kmsg.OffsetFetch:
-		return answer(c, f, h, body, s.offsetFetch)
+		return sized(c, k, s.offsetFetchBytes, s.offsetFetch)
 	case kmsg.OffsetDelete:
-		return answer(c, f, h, body, s.offsetDelete)
+		return answer(c, k, s.offsetDelete)
 	case kmsg.DescribeGroups:
-		return answer(c, f, h, body, s.describeGroups)
+		return answer(c, k, s.describeGroups)
 	case kmsg.ListGroups:
-		return answer(c, f, h, body, s.listGroups)
+		return sized(c, k, listGroupsBytes, s.listGroups)
 	case kmsg.DeleteGroups:
-		return answer(c, f, h, body, s.deleteGroups)
+		return answer(c, k, s.deleteGroups)
 
 	// Administration.
 	case kmsg.CreateTopics:
-		return answer(c, f, h, body, s.createTopics)
+		return sized(c, k, createTopicsBytes, s.createTopics)
 	case kmsg.DeleteTopics:
-		return answer(c, f, h, body, s.deleteTopics)
+		return answer(c, k, s.deleteTopics)
 	case kmsg.CreatePartitions:
-		return answer(c, f, h, body, s.createPartitions)
+		return answer(c, k, s.createPartitions)
 	case kmsg.DeleteRecords:
-		return answer(c, f, h, body, s.deleteRecords)
+		return answer(c, k, s.deleteRecords)
 	case kmsg.DescribeConfigs:
-		return answer(c, f, h, body, s.describeConfigs)
+		return sized(c, k, s.describeConfigsBytes, s.describeConfigs)
 	case kmsg.AlterConfigs:
-		return answer(c, f, h, body, s.alterConfigs)
+		return answer(c, k, s.alterConfigs)
 	case kmsg.IncrementalAlterConfigs:
-		return answer(c, f, h, body, s.incrementalAlterConfigs)
+		return answer(c, k, s.incrementalAlterConfigs)
 	case kmsg.DescribeLogDirs:
-		return answer(c, f, h, body, s.describeLogDirs)
+		return sized(c, k, s.describeLogDirsBytes, s.describeLogDirs)
 	case kmsg.DescribeProducers:
-		return answer(c, f, h, body, s.describeProducers)
+		return answer(c, k, s.describeProducers)
 	}
-	return fmt.Errorf("API %d is in the table of versions and not here", h.key)
+	return fmt.Errorf("API %d is in the table of versions and not here", k.header.key)
 }

@@ -25,8 +25,10 @@ type Config struct {
 	// Disk says how many bytes the disk of the data folder has and how many
 	// of them are free; nil or -1 if that is not known.
 	Disk func() (total, free int64)
-	// MemoryMax bounds the memory of requests that have not been decided
-	// yet, in bytes. Default 256 MiB.
+	// MemoryMax bounds the memory of requests and responses, in bytes, until
+	// they are decided, or written: a quarter each for small requests, for
+	// large ones, for requests in their decoded form (among them fetches that
+	// wait), and for responses. Default 512 MiB.
 	MemoryMax int64
 	Now       func() time.Time // default time.Now
 	Logger    *slog.Logger
@@ -50,10 +52,15 @@ type Metrics struct {
 type Server struct {
 	cfg      Config
 	broker   *broker.Broker
-	memory   *memory
 	sessions *sessions
-	ctx      context.Context // done when Drain is called
-	stop     context.CancelFunc
+
+	// See memory.go.
+	frames    *frameMemory
+	work      *budget // requests, decoded
+	responses *budget
+
+	ctx  context.Context // done when Drain is called
+	stop context.CancelFunc
 
 	mu      sync.Mutex
 	stopped bool
@@ -68,7 +75,7 @@ func New(cfg Config) *Server {
 		cfg.LogDir = "waxwing"
 	}
 	if cfg.MemoryMax == 0 {
-		cfg.MemoryMax = 256 << 20
+		cfg.MemoryMax = 512 << 20
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -77,9 +84,10 @@ func New(cfg Config) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg:      cfg,
-		broker:   cfg.Broker,
-		memory:   newMemory(cfg.MemoryMax),
+		cfg:    cfg,
+		broker: cfg.Broker,
+		frames: newFrameMemory(cfg.MemoryMax / 2),
+		work:   newBudget(cfg.MemoryMax / 4), responses: newBudget(cfg.MemoryMax / 4),
 		sessions: newSessions(cfg.Broker.Settings().FetchSessionSlots, cfg.Now),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())

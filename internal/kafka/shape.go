@@ -140,11 +140,12 @@ func atoi(s string) int16 {
 }
 
 // checkShape walks a request's body. What it lets through decodes without
-// error and within elementsMax elements. Bytes after the request do not matter.
-func checkShape(shape []shapeField, version int16, flexible bool, body []byte) error {
+// error, to as many elements as it returns, elementsMax at most. Bytes after
+// the request do not matter.
+func checkShape(shape []shapeField, version int16, flexible bool, body []byte) (elements int, err error) {
 	w := walker{b: body, version: version, flexible: flexible, left: elementsMax}
 	w.walkStruct(shape)
-	return w.err
+	return elementsMax - w.left, w.err
 }
 
 // walker consumes a body from the front. After an error b is empty.

@@ -56,7 +56,7 @@ func TestShapes(t *testing.T) {
 			if len(body) == 0 {
 				continue
 			}
-			if err := checkShape(a.shape, v, flexible, body[:rng.IntN(len(body))]); err == nil {
+			if _, err := checkShape(a.shape, v, flexible, body[:rng.IntN(len(body))]); err == nil {
 				t.Fatalf("%s version %d: passes though it is cut", a.key.Name(), v)
 			}
 		}
@@ -97,7 +97,7 @@ func TestBombs(t *testing.T) {
 		a := findAPI(c.key.Int16())
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		err := checkShape(a.shape, c.version, c.version >= a.flexibleFrom, c.body)
+		_, err := checkShape(a.shape, c.version, c.version >= a.flexibleFrom, c.body)
 		runtime.ReadMemStats(&after)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
@@ -120,7 +120,7 @@ func FuzzShape(f *testing.F) {
 		if a == nil || version < a.min || version > a.max {
 			return
 		}
-		if checkShape(a.shape, version, version >= a.flexibleFrom, body) != nil {
+		if _, err := checkShape(a.shape, version, version >= a.flexibleFrom, body); err != nil {
 			return
 		}
 		req := kmsg.RequestForKey(key)

@@ -16,7 +16,7 @@ import (
 // Version notes: 3 brings static members, 5 the protocol's type and name, which
 // must then be the group's.
 
-func (s *Server) syncGroup(_ *request, req *kmsg.SyncGroupRequest, done func(kmsg.Response)) (forget func()) {
+func (s *Server) syncGroup(rq *request, req *kmsg.SyncGroupRequest, done func(kmsg.Response)) (forget func()) {
 	resp := req.ResponseKind().(*kmsg.SyncGroupResponse)
 	sync := group.Sync{
 		Group: req.Group, MemberID: req.MemberID, InstanceID: text(req.InstanceID), Generation: req.Generation,
@@ -25,7 +25,7 @@ func (s *Server) syncGroup(_ *request, req *kmsg.SyncGroupRequest, done func(kms
 	for _, a := range req.GroupAssignment {
 		sync.Assignments = append(sync.Assignments, group.Assignment{MemberID: a.MemberID, Data: bytes.Clone(a.MemberAssignment)})
 	}
-	return s.broker.Group(req.Group, sync, func(body group.Body, err error) {
+	return s.group(rq, req.Group, sync, func(body group.Body, err error) {
 		if err != nil {
 			resp.ErrorCode = coordinatorCode(err)
 		} else {

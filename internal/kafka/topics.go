@@ -97,6 +97,11 @@ func (s *Server) replicas() []int32 { return []int32{s.cfg.NodeID} }
 // same long answer many times.
 type once[K comparable] map[K]struct{}
 
+func (o once[K]) has(k K) bool {
+	_, seen := o[k]
+	return seen
+}
+
 func (o once[K]) first(k K) bool {
 	_, seen := o[k]
 	o[k] = struct{}{}
