@@ -83,6 +83,15 @@ func (ch *channel) open() bool {
 	return !ch.stopped && (ch.limit == 0 || ch.inFlight < ch.limit) && ch.held < channelInFlightMax
 }
 
+// block adds a consumer to those that wait for the channel, by priority.
+func (ch *channel) block(c *consumer) {
+	i := len(ch.blocked)
+	for i > 0 && ch.blocked[i-1].priority < c.priority {
+		i--
+	}
+	ch.blocked = slices.Insert(ch.blocked, i, c)
+}
+
 // wants says whether the consumer by itself may get another message.
 func (c *consumer) wants() bool {
 	return !c.gone && c.inFlight < c.limit && (!c.q.spec.Settings.SingleActive || c.q.active == c && !c.q.fading)
@@ -95,7 +104,7 @@ func (m *Machine) lineUp(c *consumer) {
 	case c.turn != nil || c.blocked || !c.wants():
 	case !c.channel.open():
 		c.blocked = true
-		c.channel.blocked = append(c.channel.blocked, c)
+		c.channel.block(c)
 	default:
 		c.q.turnOf(c.priority).push(c)
 		m.touch(c.q)
@@ -218,7 +227,11 @@ func (m *Machine) activate(q *liveQueue) {
 	}
 	if old := q.active; old != nil {
 		q.fading = q.spec.Kind == Quorum && first.priority > old.priority
-		if !q.fading || old.inFlight > 0 {
+		if !q.fading {
+			m.lineUp(old) // what would have replaced it may be gone
+			return
+		}
+		if old.inFlight > 0 {
 			return
 		}
 		old.unline()

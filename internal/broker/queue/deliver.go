@@ -68,12 +68,7 @@ func (m *Machine) hand(l *liveLevel, o int64, back bool, ch *channel, c *consume
 
 // fly puts a message in flight.
 func (m *Machine) fly(l *liveLevel, o int64, count uint32, ch *channel, c *consumer) {
-	f := m.free
-	if f == nil {
-		f = &flight{}
-	} else {
-		m.free = f.next
-	}
+	f := m.takeFlight()
 	*f = flight{level: l, offset: o, count: count, channel: ch, consumer: c, prev: ch.last}
 	if ch.last == nil {
 		ch.first = f
@@ -90,6 +85,7 @@ func (m *Machine) fly(l *liveLevel, o int64, count uint32, ch *channel, c *consu
 		l.flights = map[int64]*flight{}
 	}
 	l.flights[o] = f
+	l.many = l.many || len(l.flights) > flightsKept
 	l.q.flying++
 	l.q.flyingBytes += l.size(o, o+1)
 }
@@ -98,6 +94,9 @@ func (m *Machine) fly(l *liveLevel, o int64, count uint32, ch *channel, c *consu
 func (m *Machine) land(f *flight) {
 	l, ch, c := f.level, f.channel, f.consumer
 	delete(l.flights, f.offset)
+	if l.many && len(l.flights) == 0 {
+		l.flights, l.many = nil, false
+	}
 	l.q.flying--
 	l.q.flyingBytes -= l.size(f.offset, f.offset+1)
 	if f.prev == nil {
@@ -120,8 +119,32 @@ func (m *Machine) land(f *flight) {
 		m.lineUp(c)
 	}
 	m.wake(ch)
-	*f = flight{next: m.free}
-	m.free = f
+	m.giveFlight(f)
+}
+
+// flightsKept is how large a level's map of flights may have been to be kept
+// when it is empty.
+const flightsKept = 1024
+
+// freeMax is how many flights are kept for later.
+const freeMax = 1 << 16
+
+func (m *Machine) takeFlight() *flight {
+	f := m.free
+	if f == nil {
+		return &flight{}
+	}
+	m.free = f.next
+	m.freeCount--
+	return f
+}
+
+func (m *Machine) giveFlight(f *flight) {
+	*f = flight{}
+	if m.freeCount < freeMax {
+		f.next, m.free = m.free, f
+		m.freeCount++
+	}
 }
 
 // subscribe adds a consumer.

@@ -25,6 +25,7 @@ type liveQueue struct {
 	lease int64 // ms, when the queue goes if it is not used; 0: never
 	timer timer
 	dirty bool // deliveries may be due
+	tidy  bool // it was tidied in this call
 	gone  bool
 }
 
@@ -33,10 +34,11 @@ type liveLevel struct {
 	*level
 	q         *liveQueue
 	cursor    int64 // the next message that was never delivered
-	recovered int64 // what was delivered before the process began lies below
+	recovered int64 // what an earlier process may have delivered lies below
 	returned  heap  // messages that came back and are ready
 	delayed   heap  // messages that are not due yet, by when they are
 	flights   map[int64]*flight
+	many      bool // flights has grown so large that it is not kept
 }
 
 // flight is one message that a channel holds.
@@ -62,7 +64,7 @@ func revive(q *queue) *liveQueue {
 }
 
 func newLiveLevel(q *liveQueue, l *level) *liveLevel {
-	return &liveLevel{level: l, q: q, cursor: l.floor, recovered: l.mark}
+	return &liveLevel{level: l, q: q, cursor: l.floor, recovered: min(l.mark, l.next)}
 }
 
 // recallApart sorts the messages that were put apart by when they were, over

@@ -24,6 +24,7 @@ type Machine struct {
 	dirty       []*liveQueue // that have to be looked at before the call ends
 	waking      []*channel   // of which consumers may have to be lined up
 	free        *flight      // that can be used again
+	freeCount   int
 
 	// What the call under way has brought about.
 	entry   []byte
@@ -217,8 +218,9 @@ func (m *Machine) start() {
 			m.deleteQueue(q)
 			continue
 		}
-		if q.spec.Kind == Classic {
-			m.forgetTransient(q)
+		if q.spec.Kind == Classic && m.forgetTransient(q) {
+			q = revive(q.queue)
+			m.queues[id] = q
 		}
 		m.used(q)
 		m.touch(q)
@@ -252,40 +254,52 @@ func (m *Machine) touch(q *liveQueue) {
 	}
 }
 
-// settleDown looks at the queues that were touched until nothing moves any
-// more.
+// settleDown first gives what is ready to whoever may have it, until nothing
+// moves any more; then it drops what has to go of the rest.
 func (m *Machine) settleDown() {
 	for i, w := 0, 0; ; {
 		switch {
 		case i < len(m.dirty):
 			q := m.dirty[i]
-			m.dirty[i] = nil
 			i++
 			q.dirty = false
 			if !q.gone {
-				m.look(q)
+				q.ripen(m.now)
+				m.deliver(q)
 			}
 		case w < len(m.waking):
 			if ch := m.waking[w]; !m.wakeOne(ch) {
 				ch.waking = false
-				m.waking[w] = nil
 				w++
 			}
 		default:
+			m.tidy()
+			clear(m.dirty)
+			clear(m.waking)
 			m.dirty, m.waking = m.dirty[:0], m.waking[:0]
 			return
 		}
 	}
 }
 
-// look does with a queue what can be done now.
-func (m *Machine) look(q *liveQueue) {
-	q.ripen(m.now)
-	m.deliver(q)
-	m.expire(q)
-	m.evict(q)
-	m.fetch(q)
-	m.arm(q)
+// tidy looks at every queue that was touched: expired heads go, then surplus
+// ones, and what is doomed is asked for. None of it lets a delivery happen.
+func (m *Machine) tidy() {
+	for _, q := range m.dirty {
+		if q.gone || q.tidy {
+			continue
+		}
+		q.tidy = true
+		m.expire(q)
+		if m.evict(q) {
+			m.expire(q) // another one is the head now
+		}
+		m.fetch(q)
+		m.arm(q)
+	}
+	for _, q := range m.dirty {
+		q.tidy = false
+	}
 }
 
 // arm sets the queue's timer.

@@ -38,8 +38,8 @@ func (m *Machine) move(c *Move, r *MoveReply) {
 	delete(l.q.moves.underway, c.Ref)
 	l.q.doomed--
 	l.q.doomedBytes -= l.size(o, o+1)
-	r.Placed = m.publish(r.Placed, &Publish{c.Targets, c.Message})
 	m.settleOne(l, o, o+1)
+	r.Placed = m.publish(r.Placed, &Publish{c.Targets, c.Message})
 	m.touch(l.q)
 }
 

@@ -104,13 +104,16 @@ func (m *Machine) commit(c *Commit) *CommitReply {
 	return r
 }
 
-// forgetTransient drops the messages that the end of the process removes.
-func (m *Machine) forgetTransient(q *liveQueue) {
+// forgetTransient drops the messages that the end of the process removes. It
+// returns whether there were any.
+func (m *Machine) forgetTransient(q *liveQueue) (any bool) {
 	for _, l := range q.levels {
 		var spans []span
 		l.transient.each(l.floor, l.next, func(v valueRun) { spans = append(spans, span{v.from, v.to}) })
 		if len(spans) > 0 {
 			m.settle(l, spans)
+			any = true
 		}
 	}
+	return any
 }

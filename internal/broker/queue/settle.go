@@ -205,17 +205,20 @@ func (m *Machine) doomHead(l *liveLevel, o int64, back bool, why Reason) bool {
 	return true
 }
 
-// evict removes ready heads while the queue is too full.
-func (m *Machine) evict(q *liveQueue) {
+// evict removes ready heads while the queue is too full. It returns whether it
+// removed any.
+func (m *Machine) evict(q *liveQueue) (any bool) {
 	s := q.settings()
 	if s.Overflow != DropHead {
-		return
+		return false
 	}
 	for s.MaxLength >= 0 && q.readyCount() > s.MaxLength || s.MaxBytes >= 0 && q.readyBytes() > s.MaxBytes {
 		if !m.evictHead(q) {
-			return
+			break
 		}
+		any = true
 	}
+	return any
 }
 
 func (m *Machine) evictHead(q *liveQueue) bool {

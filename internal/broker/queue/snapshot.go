@@ -90,7 +90,7 @@ func (r *runs) snapshot(dst []byte, floor int64) []byte {
 func (d *Durable) Restore(r *enc.Reader) error {
 	*d = *NewDurable()
 	nextID, nextLog := ID(r.Uvarint()), datafile.LogID(r.Uvarint())
-	for n := r.Count(20); n > 0; n-- {
+	for n := r.Count(19); n > 0; n-- {
 		if err := d.restoreQueue(r); err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (d *Durable) restoreQueue(r *enc.Reader) error {
 	}
 	q := d.byID[id]
 	q.seq = r.Uvarint()
-	for n := r.Count(11); n > 0 && ok; n-- {
+	for n := r.Count(10); n > 0 && ok; n-- {
 		ok = d.restoreLevel(q, r)
 	}
 	for n := r.Count(1); n > 0 && ok; n-- {
