@@ -96,6 +96,22 @@ func (b *Broker) EpochEnd(p *Partition, epoch int32) EpochEnd {
 	return EpochEnd{int32(p.epochs[i-1].Epoch), p.epochs[i].Start}
 }
 
+// EpochAt is the leader epoch under which the record at offset was appended,
+// -1 if p has no such offset.
+func (p *Partition) EpochAt(offset int64) int32 {
+	bounds := p.Bounds()
+	if offset < bounds.Start || offset >= bounds.HighWatermark {
+		return -1
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := sort.Search(len(p.epochs), func(i int) bool { return p.epochs[i].Start > offset })
+	if i == 0 {
+		return -1 // the log start has moved meanwhile
+	}
+	return int32(p.epochs[i-1].Epoch)
+}
+
 // view is what everyone but the sequencers reads: durable facts only.
 // The shards' publishers write it.
 type view struct {
