@@ -312,6 +312,7 @@ func TestListOffsets(t *testing.T) {
 	}{
 		{-1, 1, 10, -1, nil},
 		{-2, 1, 1, -1, nil},
+		{-2, 5, 1, -1, nil},
 		{-1, 11, 10, -1, nil},
 		{0, 5, 1, 101, nil},
 		{101, 5, 1, 101, nil},
@@ -338,8 +339,8 @@ func TestListOffsets(t *testing.T) {
 			if got.Offset != c.offset || got.Timestamp != c.found || c.want == nil && got.ErrorCode != 0 || c.want != nil && got.ErrorCode != c.want.Code {
 				t.Errorf("timestamp %d, version %d: %+v, want offset %d, timestamp %d, %v", c.timestamp, c.version, got, c.offset, c.found, c.want)
 			}
-			if c.timestamp == -1 && c.version >= 4 && got.LeaderEpoch != epoch {
-				t.Errorf("leader epoch %d, want %d", got.LeaderEpoch, epoch)
+			if c.offset >= 0 && c.version >= 4 && got.LeaderEpoch != epoch {
+				t.Errorf("timestamp %d, version %d: leader epoch %d, want %d", c.timestamp, c.version, got.LeaderEpoch, epoch)
 			}
 		}
 	}
@@ -353,9 +354,56 @@ func TestListOffsets(t *testing.T) {
 	if got[0].Partitions[0].ErrorCode != kerr.InvalidRequest.Code || got[1].Partitions[0].ErrorCode != kerr.UnknownTopicOrPartition.Code {
 		t.Errorf("twice, and unknown: %+v", got)
 	}
+	n.topic(t, "empty", 1)
+	for _, timestamp := range []int64{-1, -2} {
+		p.Timestamp = timestamp
+		req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "empty", Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+		if got := conn.ask(req, 4).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]; got.Offset != 0 || got.LeaderEpoch != epoch {
+			t.Errorf("timestamp %d of an empty partition: %+v", timestamp, got)
+		}
+	}
 	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "a", Partitions: []kmsg.ListOffsetsRequestTopicPartition{fenced}}}
 	if got := conn.ask(req, 4).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]; got.ErrorCode != kerr.UnknownLeaderEpoch.Code {
 		t.Errorf("a later epoch: %+v", got)
+	}
+}
+
+// TestFewSearchByTimeAtATime: searches decompress batches; when there are many
+// they wait for each other, and other requests do not.
+func TestFewSearchByTimeAtATime(t *testing.T) {
+	n := start(t)
+	topic := n.topic(t, "a", 1)
+	put(t, n, topic, "v")
+	ask := func(timestamp int64) *kmsg.ListOffsetsRequest {
+		req := kmsg.NewPtrListOffsetsRequest()
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Timestamp = timestamp
+		req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "a", Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+		return req
+	}
+	release := n.server.HoldSearches()
+	conns := map[*raw]int32{}
+	for _, timestamp := range []int64{0, -3} {
+		conn := n.dial(t)
+		conns[conn] = conn.send(ask(timestamp), 7)
+	}
+	for _, timestamp := range []int64{-1, -2} {
+		n.dial(t).ask(ask(timestamp), 7)
+	}
+	for conn := range conns {
+		conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err := conn.br.Peek(1); !isTimeout(err) {
+			t.Errorf("a search did not wait: %v", err)
+		}
+		conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	}
+	release()
+	for conn, id := range conns {
+		req := ask(0)
+		req.SetVersion(7)
+		if p := conn.receive(req, id).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]; p.ErrorCode != 0 || p.Offset != 0 {
+			t.Errorf("got %+v", p)
+		}
 	}
 }
 

@@ -17,6 +17,18 @@ func (s *Server) MemoryIsFree() bool {
 	return true
 }
 
+// HoldSearches keeps all searches by time waiting until release is called.
+func (s *Server) HoldSearches() (release func()) {
+	for range cap(s.searches) {
+		s.searches <- struct{}{}
+	}
+	return func() {
+		for range cap(s.searches) {
+			<-s.searches
+		}
+	}
+}
+
 // CheckProduce does to a frame what comes before the broker: header, shape,
 // decoding, validation. It returns how many batches are to be appended.
 func (s *Server) CheckProduce(frame []byte) (int, error) {

@@ -85,25 +85,39 @@ func (s *Server) listOffset(ctx context.Context, version int16, isolation int8, 
 	case latest:
 		return broker.Found{Offset: end, Timestamp: -1, Epoch: bounds.Epoch}, nil
 	case earliest, earliestLocal:
-		return broker.Found{Offset: bounds.Start, Timestamp: -1, Epoch: s.epochAt(p, bounds)}, nil
+		return broker.Found{Offset: bounds.Start, Timestamp: -1, Epoch: earliestEpoch(p, bounds)}, nil
 	case latestTiered, pendingTiering:
 		return none, nil
-	case maxTimestamp:
-		return s.broker.FindMaxTime(ctx, p)
 	}
-	found, err := s.broker.FindTime(ctx, p, want.Timestamp)
-	if err == nil && found.Offset >= end {
+	found, err := s.search(ctx, p, want.Timestamp)
+	if err == nil && want.Timestamp != maxTimestamp && found.Offset >= end {
 		return none, nil
 	}
 	return found, err
 }
 
-// epochAt is the leader epoch of the first record; -1 if it is not known.
-func (s *Server) epochAt(p *broker.Partition, bounds broker.Bounds) int32 {
-	if bounds.Start == bounds.HighWatermark {
-		return bounds.Epoch
+// search looks for a record by its time. That decompresses batches, which may
+// be large: as many searches are made at a time as there are processors.
+func (s *Server) search(ctx context.Context, p *broker.Partition, timestamp int64) (broker.Found, error) {
+	select {
+	case s.searches <- struct{}{}:
+		defer func() { <-s.searches }()
+	case <-ctx.Done():
+		return broker.Found{}, context.Cause(ctx)
 	}
-	return -1
+	if timestamp == maxTimestamp {
+		return s.broker.FindMaxTime(ctx, p)
+	}
+	return s.broker.FindTime(ctx, p, timestamp)
+}
+
+// earliestEpoch is the leader epoch of the first record, of the next one if
+// there is none.
+func earliestEpoch(p *broker.Partition, bounds broker.Bounds) int32 {
+	if epoch := p.EpochAt(bounds.Start); epoch >= 0 {
+		return epoch
+	}
+	return bounds.Epoch
 }
 
 // fetchEnd is the offset up to which (exclusive) a client may read.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -59,6 +60,8 @@ type Server struct {
 	work      *budget // requests, decoded
 	responses *budget
 
+	searches chan struct{} // holds one for each search by time
+
 	ctx  context.Context // done when Drain is called
 	stop context.CancelFunc
 
@@ -84,10 +87,11 @@ func New(cfg Config) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg:    cfg,
-		broker: cfg.Broker,
-		frames: newFrameMemory(cfg.MemoryMax / 2),
-		work:   newBudget(cfg.MemoryMax / 4), responses: newBudget(cfg.MemoryMax / 4),
+		cfg:      cfg,
+		broker:   cfg.Broker,
+		searches: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		frames:   newFrameMemory(cfg.MemoryMax / 2),
+		work:     newBudget(cfg.MemoryMax / 4), responses: newBudget(cfg.MemoryMax / 4),
 		sessions: newSessions(cfg.Broker.Settings().FetchSessionSlots, cfg.Now),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())

@@ -28,6 +28,11 @@ type RecordHeader struct {
 // else a buffer that is only valid until fn returns; Headers itself always is
 // only valid until then.
 //
+// Iterate may be called by fn, and fn may block: so, other than Validate, it
+// does not wait for other callers, and a compressed batch takes up to
+// DecompressedLimit of memory until it returns. Who iterates for peers bounds
+// how many do so at once.
+//
 // b should have been validated: the checksum is not looked at. Nothing in b
 // can make it panic or decompress more than DecompressedLimit. A malformed
 // batch gives an *Error, after the records before the fault.
