@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -143,7 +144,7 @@ func (c *conn) finish() {
 func (c *conn) guard(fn func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.s.cfg.Logger.Error("bug: a connection is closed", "from", c.host, "panic", p, "stack", string(debug.Stack()))
+			c.s.bugs.log(c.s.cfg.Logger, slog.LevelError, "bug: a connection is closed", "from", c.host, "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
@@ -157,7 +158,7 @@ func (c *conn) report(err error) {
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, errIdle):
 		c.s.cfg.Logger.Debug("connection ended", "from", c.host, "reason", err)
 	default:
-		c.s.cfg.Logger.Warn("connection closed", "from", c.host, "reason", err)
+		c.s.ends.log(c.s.cfg.Logger, slog.LevelWarn, "connection closed", "from", c.host, "reason", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -285,7 +286,7 @@ func (j *fetchJob) look(w *fetchWant, left int64, first bool) fetchResult {
 	r.plan, r.err = j.c.s.broker.Plan(j.c.ctx, w.part, w.offset, upTo, max(limit, 0), first)
 	r.planned = r.err == nil
 	if r.err != nil && j.c.ctx.Err() == nil {
-		j.c.s.cfg.Logger.Error("a partition cannot be read", "topic", w.key.name, "id", broker.TopicID(w.key.id), "partition", w.key.index, "error", r.err)
+		j.c.s.unread.log(j.c.s.cfg.Logger, slog.LevelError, "a partition cannot be read", "topic", w.key.name, "id", broker.TopicID(w.key.id), "partition", w.key.index, "error", r.err)
 	}
 	return r
 }

@@ -62,6 +62,10 @@ type Server struct {
 
 	searches chan struct{} // holds one for each search by time
 
+	// Of connections that were closed, of bugs, of partitions that cannot
+	// be read.
+	ends, bugs, unread seldom
+
 	ctx  context.Context // done when Drain is called
 	stop context.CancelFunc
 
