@@ -80,9 +80,9 @@ func (d *Durable) DecideUnbind(c Bind) ([]Entry, error) {
 	if b == nil {
 		return nil, nil
 	}
-	cascade := cascade{vhost: c.VHost, v: v, entries: []Entry{Unbound{c.VHost, e}}}
-	cascade.lose([]*binding{b})
-	return cascade.run(), nil
+	gone := newCascade(c.VHost, v, Unbound{c.VHost, e})
+	gone.lose([]*binding{b})
+	return gone.run(), nil
 }
 
 // checkBinding says whether the exchange takes such a binding.

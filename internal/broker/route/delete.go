@@ -25,7 +25,7 @@ func (d *Durable) DecideDelete(vhost, name string, ifUnused bool) ([]Entry, erro
 	case ifUnused && len(x.from) > 0:
 		return nil, refuse(InUse, "exchange '%s' in vhost '%s' in use", name, vhost)
 	}
-	c := cascade{vhost: vhost, v: v}
+	c := newCascade(vhost, v)
 	c.delete(x)
 	return c.run(), nil
 }
@@ -38,7 +38,7 @@ func (d *Durable) DecideDestinationGone(vhost, queue string) []Entry {
 	if v == nil || len(v.to[to]) == 0 {
 		return nil
 	}
-	c := cascade{vhost: vhost, v: v, entries: []Entry{DestinationGone{vhost, queue}}}
+	c := newCascade(vhost, v, DestinationGone{vhost, queue})
 	c.lose(v.sortedTo(to))
 	return c.run()
 }
@@ -49,7 +49,7 @@ func (d *Durable) DecideDestinationGone(vhost, queue string) []Entry {
 func (d *Durable) DecideRestart() []Entry {
 	var entries []Entry
 	for _, vhost := range d.VHosts() {
-		c := cascade{vhost: vhost, v: d.state.vhosts[vhost]}
+		c := newCascade(vhost, d.state.vhosts[vhost])
 		for _, name := range sortedKeys(c.v.exchanges) {
 			if x := c.v.exchanges[name]; !x.Durable {
 				c.delete(x)
@@ -68,17 +68,16 @@ type cascade struct {
 	entries []Entry
 	gone    []*exchange       // in the order of their entries
 	done    int               // of gone, those whose bindings are lost already
-	left    map[*exchange]int // bindings from exchanges that lost some; -1: gone
+	left    map[*exchange]int // bindings from exchanges that lost some; below 0: gone
 }
 
-// delete says that x goes.
+// newCascade begins with the entries that start it.
+func newCascade(vhost string, v *vhost, entries ...Entry) *cascade {
+	return &cascade{vhost: vhost, v: v, entries: entries, left: map[*exchange]int{}}
+}
+
+// delete says that x goes; it is said once.
 func (c *cascade) delete(x *exchange) {
-	if c.left == nil {
-		c.left = map[*exchange]int{}
-	}
-	if c.left[x] == -1 {
-		return
-	}
 	c.left[x] = -1
 	c.gone = append(c.gone, x)
 	c.entries = append(c.entries, ExchangeDeleted{c.vhost, x.Name})
@@ -86,17 +85,11 @@ func (c *cascade) delete(x *exchange) {
 
 // lose says that bindings to one destination go; they are sorted by source.
 func (c *cascade) lose(bindings []*binding) {
-	if c.left == nil {
-		c.left = map[*exchange]int{}
-	}
 	for _, b := range bindings {
 		x := b.source
 		left, known := c.left[x]
-		switch {
-		case !known:
+		if !known {
 			left = len(x.from)
-		case left == -1:
-			continue
 		}
 		c.left[x] = left - 1
 		if left == 1 && x.AutoDelete {

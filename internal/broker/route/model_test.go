@@ -14,7 +14,7 @@ import (
 // TestMain makes rapid thorough unless the command line says otherwise.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	for name, value := range map[string]string{"rapid.checks": "200", "rapid.steps": "50"} {
+	for name, value := range map[string]string{"rapid.checks": "100", "rapid.steps": "50"} {
 		if f := flag.Lookup(name); f.Value.String() == f.DefValue {
 			if err := f.Value.Set(value); err != nil {
 				panic(err)

@@ -110,22 +110,35 @@ func TestLongWays(t *testing.T) {
 	}
 }
 
-// TestManyHashes reaches more # nodes than are searched without a map, again
-// and again.
+// TestManyHashes reaches more # nodes than are searched without a map, with
+// the same scratch space again and again, and each of them once.
 func TestManyHashes(t *testing.T) {
-	var patterns []string
-	key := "a"
-	for i := range 3 * manyHashes {
-		patterns = append(patterns, key+".#.end")
-		key += ".a" + strconv.Itoa(i%2)
+	const n = 2 * manyHashes
+	var chain, twice []string
+	chainKey, twiceKey := "a", ""
+	for i := range n {
+		chain = append(chain, chainKey+".#.end")
+		chainKey += ".a" + strconv.Itoa(i%2)
+		twice = append(twice, "#.w"+strconv.Itoa(i)+".#.end")
+		twiceKey += "w" + strconv.Itoa(i) + "."
 	}
-	m, _ := topicWith(patterns...)
-	r := &Result{message: Message{Keys: []string{key + ".end"}}}
-	for range 2 {
-		r.Queues = r.Queues[:0]
-		m.match(r)
-		if len(r.Queues) != len(patterns) {
-			t.Fatalf("%d of %d patterns match", len(r.Queues), len(patterns))
+	for key, patterns := range map[string][]string{chainKey + ".end": chain, twiceKey + twiceKey + "end": twice} {
+		m, _ := topicWith(patterns...)
+		r := &Result{message: Message{Keys: []string{key}}}
+		for range 2 {
+			r.Queues = r.Queues[:0]
+			m.match(r)
+			if len(r.Queues) != len(patterns) {
+				t.Fatalf("%d of %d patterns match", len(r.Queues), len(patterns))
+			}
+		}
+		r.topic.walk(&m.root, key)
+		seen := map[*topicNode]bool{}
+		for _, n := range r.topic.hashes {
+			if seen[n] {
+				t.Fatal("a # node is reached twice")
+			}
+			seen[n] = true
 		}
 	}
 }
@@ -203,8 +216,17 @@ func TestMatchErrors(t *testing.T) {
 // TestAnIdleResultKeepsNothing looks for exchanges and nodes in the scratch.
 func TestAnIdleResultKeepsNothing(t *testing.T) {
 	table := tableWith(t)
-	apply(t, table, toQueue("topic", "q", "#.k.*"), toQueue("topic", "q", "a.#"))
+	for _, key := range []string{"#.k.*", "a.#", "*.k.z", "a.k.z", "a.*.z", "*.*.z"} {
+		apply(t, table, toQueue("topic", "q", key))
+	}
+	apply(t, table, toQueue("headers", "q", "", Argument{"n", Int(1)}))
 	var r Result
+	if err := table.Match(&r, "/", "headers", &Message{Fields: fields{headers: []Argument{{"n", Int(1)}}}}); err != nil || len(r.Queues) != 1 {
+		t.Fatal(r.Queues, err)
+	}
+	if r.headers[:1][0].value != "" {
+		t.Error("a header is left")
+	}
 	if err := table.Match(&r, "/", "topic", &Message{Keys: []string{"a.k.b"}}); err != nil || len(r.Queues) != 1 {
 		t.Fatal(r.Queues, err)
 	}
