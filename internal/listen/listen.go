@@ -18,6 +18,10 @@ type Limits struct {
 	// ConnectionsMax is the most connections at a time (10,000). One more
 	// is closed as soon as it is accepted.
 	ConnectionsMax int
+	// FilesKept is how many file descriptors are left for others (none):
+	// where the limit of the process (RLIMIT_NOFILE) is lower than that and
+	// ConnectionsMax together, fewer connections are let in.
+	FilesKept int
 	// Drain is how long connections may go on once the context is done,
 	// before they are closed (10 s).
 	Drain time.Duration
@@ -32,6 +36,9 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	if l.ConnectionsMax == 0 {
 		l.ConnectionsMax = 10_000
+	}
+	if most := max(1, filesMax()-l.FilesKept); most < l.ConnectionsMax {
+		l.ConnectionsMax = most
 	}
 	if l.Drain == 0 {
 		l.Drain = 10 * time.Second
@@ -57,6 +64,10 @@ func Serve(ctx context.Context, ln net.Listener, limits Limits, handle func(cont
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &server{limits: limits.withDefaults(), handle: handle, open: map[net.Conn]struct{}{}}
+	if limits.ConnectionsMax > s.limits.ConnectionsMax {
+		s.limits.Logger.Warn("fewer connections than configured: the process may not open more files (ulimit -n)",
+			"connections", s.limits.ConnectionsMax, "configured", limits.ConnectionsMax, "files kept", limits.FilesKept)
+	}
 	stopped := context.AfterFunc(ctx, func() { ln.Close() })
 	err := s.acceptAll(ctx, ln)
 	if stopped() {
@@ -81,6 +92,7 @@ func (s *server) acceptAll(ctx context.Context, ln net.Listener) error {
 	const first, longest = 5 * time.Millisecond, time.Second
 	wait := first
 	var lastRefusal time.Time
+	refused := 0 // since then
 	for {
 		c, err := ln.Accept()
 		switch {
@@ -98,9 +110,10 @@ func (s *server) acceptAll(ctx context.Context, ln net.Listener) error {
 			sleep(ctx, wait)
 			wait = min(2*wait, longest)
 		case !s.admit(c):
+			refused++
 			if now := time.Now(); now.Sub(lastRefusal) > time.Second {
-				lastRefusal = now
-				s.limits.Logger.Warn("refused a connection", "from", c.RemoteAddr(), "limit", s.limits.ConnectionsMax)
+				s.limits.Logger.Warn("refused connections", "number", refused, "last", c.RemoteAddr(), "limit", s.limits.ConnectionsMax)
+				lastRefusal, refused = now, 0
 			}
 			c.Close()
 		default:

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"sync/atomic"
@@ -191,4 +192,40 @@ func TestTLS(t *testing.T) {
 	c.Close()
 	stop()
 	<-done
+}
+
+// TestFilesAreKept: connections leave file descriptors for others.
+func TestFilesAreKept(t *testing.T) {
+	files := filesMax()
+	if files < 100 {
+		t.Fatalf("the process may open %d files", files)
+	}
+	for _, c := range []struct{ max, kept, want int }{
+		{10, 0, 10},
+		{10, files - 10, 10},
+		{10, files - 9, 9},
+		{0, files - 7, 7},
+		{10, files, 1},
+		{10, 2 * files, 1},
+	} {
+		if got := (Limits{ConnectionsMax: c.max, FilesKept: c.kept}).withDefaults().ConnectionsMax; got != c.want {
+			t.Errorf("%d connections, %d files kept of %d: %d connections, want %d", c.max, c.kept, files, got, c.want)
+		}
+	}
+
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	addr, stop, done := start(t, Limits{ConnectionsMax: 10, FilesKept: files - 2, Logger: logger}, echo)
+	roundTrip(t, dial(t, addr))
+	roundTrip(t, dial(t, addr))
+	if _, err := io.ReadFull(dial(t, addr), make([]byte, 1)); err == nil {
+		t.Error("a third connection was let in")
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if !bytes.Contains(log.Bytes(), []byte("fewer connections than configured")) {
+		t.Errorf("not logged: %s", &log)
+	}
 }
