@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 12, "how many seeds to run")
+	seeds = flag.Int("seeds", 24, "how many seeds to run")
 	first = flag.Uint64("first", 1, "the first seed")
 	trace = flag.Bool("steps", false, "print what happens, step by step")
 )
