@@ -1,0 +1,217 @@
+package kafka_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/kafka"
+)
+
+// TestAPartitionThatAFetchNamesTwice is fetched once, as it was named last.
+func TestAPartitionThatAFetchNamesTwice(t *testing.T) {
+	n := start(t)
+	topic := n.topic(t, "orders", 2)
+	for range 3 {
+		put(t, n, topic, "v")
+	}
+	conn := n.dial(t)
+	for _, epoch := range []int32{-1, 0} { // without and with a session
+		req := fetchOf(2, topic)
+		req.SessionEpoch = epoch
+		again := req.Topics[0].Partitions[0]
+		again.FetchOffset = 2
+		req.Topics[0].Partitions = append(req.Topics[0].Partitions, again)
+		req.Topics = append(req.Topics, req.Topics[0])
+		resp := conn.ask(req, 12).(*kmsg.FetchResponse)
+		if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 2 {
+			t.Fatalf("session epoch %d: %+v", epoch, resp.Topics)
+		}
+		for i, want := range []int{1, 3} {
+			p := resp.Topics[0].Partitions[i]
+			if got := values(t, p.RecordBatches); p.Partition != int32(i) || len(got) != want {
+				t.Errorf("session epoch %d: %d records of partition %d, want %d of %d", epoch, len(got), p.Partition, want, i)
+			}
+		}
+	}
+}
+
+// TestAFetchWaitsForTenMinutesAtMost, on a clock of its own.
+func TestAFetchWaitsForTenMinutesAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, kc := newBroker(t)
+		n := &node{Broker: b}
+		topic := n.topic(t, "idle", 1)
+		kc.Advertised = func() (string, int32) { return "localhost", 1 }
+		s := kafka.New(kc)
+		client, server := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.ServeConn(context.Background(), server)
+		}()
+		req := fetchOf(1, topic)
+		req.MinBytes, req.MaxWaitMillis = 1, 1<<31-1
+		begun := time.Now()
+		if _, err := client.Write(encode(req, 12, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(client, make([]byte, 4)); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took != 10*time.Minute {
+			t.Errorf("it took %v", took)
+		}
+		client.Close()
+		<-done
+	})
+}
+
+// TestWaitingFetchesMakeRoom: fetches that wait for very much are answered
+// early when others need the memory, and keep nobody from working.
+func TestWaitingFetchesMakeRoom(t *testing.T) {
+	n := start(t, memory(32<<20))
+	n.topic(t, "orders", 1)
+	wide := n.topic(t, "wide", 15_000)
+	req := fetchOf(15_000, wide)
+	req.MinBytes, req.MaxWaitMillis = 1, 25_000
+	conns := map[*raw]int32{}
+	for range 4 {
+		conn := n.dial(t)
+		conns[conn] = conn.send(req, 12)
+	}
+	time.Sleep(500 * time.Millisecond)
+	mustProduce(t, n, 1000, 10*time.Second)
+	early := 0
+	for conn, id := range conns {
+		conn.SetReadDeadline(time.Now().Add(8 * time.Second))
+		if _, err := conn.br.Peek(4); isTimeout(err) {
+			continue // the last one may wait
+		}
+		resp := conn.receive(req, id).(*kmsg.FetchResponse)
+		if resp.ErrorCode != 0 || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 15_000 {
+			t.Errorf("error %d, %d topics", resp.ErrorCode, len(resp.Topics))
+		}
+		early++
+	}
+	if early != 3 {
+		t.Errorf("%d of 4 fetches were answered early; one fits the memory", early)
+	}
+}
+
+// TestAFetchWaitsForEnough: what comes in several partitions, little by
+// little, is added up, and what a limit cuts off is enough.
+func TestAFetchWaitsForEnough(t *testing.T) {
+	n := start(t)
+	topic := n.topic(t, "orders", 5)
+	value := strings.Repeat("x", 1000)
+	waiting := func(change func(*kmsg.FetchRequest)) (conn *raw, receive func() []int) {
+		req := fetchOf(5, topic)
+		req.MinBytes, req.MaxWaitMillis = 4000, 20_000
+		for i := range req.Topics[0].Partitions {
+			p := &req.Topics[0].Partitions[i]
+			p.FetchOffset = topic.Partitions[i].Bounds().HighWatermark
+		}
+		change(req)
+		conn = n.dial(t)
+		id := conn.send(req, 12)
+		return conn, func() (counts []int) {
+			for _, p := range conn.receive(req, id).(*kmsg.FetchResponse).Topics[0].Partitions {
+				counts = append(counts, len(values(t, p.RecordBatches)))
+			}
+			return counts
+		}
+	}
+	more := func(partition int) { putBatch(t, n, topic.Partitions[partition], batch(t, value)) }
+	silent := func(conn *raw) {
+		t.Helper()
+		conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err := conn.br.Peek(1); !isTimeout(err) {
+			t.Fatalf("answered too early: %v", err)
+		}
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	}
+
+	conn, receive := waiting(func(*kmsg.FetchRequest) {})
+	for _, i := range []int{1, 3, 1} {
+		more(i)
+		silent(conn)
+	}
+	more(4)
+	if got := receive(); !slices.Equal(got, []int{0, 2, 0, 1, 1}) {
+		t.Errorf("added up: %v", got)
+	}
+
+	// A batch that is larger than what is asked for of its partition.
+	conn, receive = waiting(func(req *kmsg.FetchRequest) {
+		req.Topics[0].Partitions[2].PartitionMaxBytes = 500
+	})
+	more(0)
+	silent(conn)
+	more(2)
+	if got := receive(); got[0]+got[2] == 0 {
+		t.Errorf("cut off: %v", got)
+	}
+
+	// An error.
+	conn, receive = waiting(func(*kmsg.FetchRequest) {})
+	more(0)
+	silent(conn)
+	if err := n.DeleteTopic(context.Background(), topic.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := receive(); len(got) != 5 {
+		t.Errorf("deleted: %v", got)
+	}
+}
+
+// TestSessionsRememberNoLongNames: a name that no topic can have is answered,
+// and not kept.
+func TestSessionsRememberNoLongNames(t *testing.T) {
+	n := start(t)
+	topic := n.topic(t, "orders", 1)
+	conn := n.dial(t)
+	long := &broker.Topic{Name: strings.Repeat("x", 250)}
+	req := fetchOf(1, topic, long)
+	req.SessionEpoch = 0
+	if resp := conn.ask(req, 12).(*kmsg.FetchResponse); resp.SessionID != 0 || len(resp.Topics) != 2 {
+		t.Errorf("session %d, %d topics", resp.SessionID, len(resp.Topics))
+	}
+	req = fetchOf(1, topic)
+	req.SessionEpoch = 0
+	id := conn.ask(req, 12).(*kmsg.FetchResponse).SessionID
+	next := fetchOf(1, long)
+	next.SessionID, next.SessionEpoch = id, 1
+	if resp := conn.ask(next, 12).(*kmsg.FetchResponse); id == 0 || resp.ErrorCode == 0 {
+		t.Errorf("session %d: %+v", id, resp)
+	}
+}
+
+// TestAClientThatBlocksItselfIsCutOff: one that sends more and more behind
+// requests that wait is not read, so its leaving would not be seen.
+func TestAClientThatBlocksItselfIsCutOff(t *testing.T) {
+	n := start(t, setting("connections.max.idle.ms", "500"))
+	topic := n.topic(t, "idle", 1)
+	wait := fetchOf(1, topic)
+	wait.MinBytes, wait.MaxWaitMillis = 1, 25_000
+	blocked, patient := n.dial(t), n.dial(t)
+	id := patient.send(wait, 12)
+	for range 17 {
+		blocked.send(wait, 12)
+	}
+	blocked.SetDeadline(time.Now().Add(5 * time.Second))
+	blocked.closed()
+	putBatch(t, n, topic.Partitions[0], batch(t, "v"))
+	if resp := patient.receive(wait, id).(*kmsg.FetchResponse); resp.ErrorCode != 0 {
+		t.Errorf("one that only waits: %s", fmt.Sprint(resp))
+	}
+}
