@@ -94,8 +94,8 @@ func (x *consistentMatcher) match(r *Result) bool {
 // the hash of the routing key modulo their number.
 type modulusMatcher struct{ all targets }
 
-func (x *modulusMatcher) add(b *binding)    { x.all = x.all.with(b.id.to) }
-func (x *modulusMatcher) remove(b *binding) { x.all = x.all.without(b.id.to) }
+func (x *modulusMatcher) add(b *binding)    { x.all.add(b.id.to) }
+func (x *modulusMatcher) remove(b *binding) { x.all.remove(b.id.to) }
 
 func (x *modulusMatcher) match(r *Result) bool {
 	count := x.all.count()

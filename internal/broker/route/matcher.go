@@ -48,20 +48,26 @@ func (defaultMatcher) match(r *Result) bool {
 // directMatcher holds destinations by binding key.
 type directMatcher map[string]targets
 
-func (d directMatcher) add(b *binding) { d[b.id.key] = d[b.id.key].with(b.id.to) }
+func (d directMatcher) add(b *binding) {
+	ts := d[b.id.key]
+	ts.add(b.id.to)
+	d[b.id.key] = ts
+}
 
 func (d directMatcher) remove(b *binding) {
-	if left := d[b.id.key].without(b.id.to); len(left) > 0 {
-		d[b.id.key] = left
-	} else {
+	ts := d[b.id.key]
+	if ts.remove(b.id.to); ts.empty() {
 		delete(d, b.id.key)
+	} else {
+		d[b.id.key] = ts
 	}
 }
 
 func (d directMatcher) match(r *Result) bool {
 	matched := false
 	for _, key := range r.message.Keys {
-		if r.takeAll(d[key]) {
+		if ts, ok := d[key]; ok {
+			r.takeAll(&ts)
 			matched = true
 		}
 	}
@@ -70,9 +76,9 @@ func (d directMatcher) match(r *Result) bool {
 
 type fanoutMatcher struct{ all targets }
 
-func (f *fanoutMatcher) add(b *binding)       { f.all = f.all.with(b.id.to) }
-func (f *fanoutMatcher) remove(b *binding)    { f.all = f.all.without(b.id.to) }
-func (f *fanoutMatcher) match(r *Result) bool { return r.takeAll(f.all) }
+func (f *fanoutMatcher) add(b *binding)       { f.all.add(b.id.to) }
+func (f *fanoutMatcher) remove(b *binding)    { f.all.remove(b.id.to) }
+func (f *fanoutMatcher) match(r *Result) bool { return r.takeAll(&f.all) }
 
 // bag holds bindings in no order.
 type bag []*binding

@@ -132,9 +132,9 @@ func TestTargetsAgainstMap(t *testing.T) {
 		want := map[string]int{}
 		change := func(name string, by int) {
 			if want[name] += by; by > 0 {
-				ts = ts.with(Destination{ToQueue, name})
+				ts.add(Destination{ToQueue, name})
 			} else {
-				ts = ts.without(Destination{ToQueue, name})
+				ts.remove(Destination{ToQueue, name})
 			}
 			if want[name] == 0 {
 				delete(want, name)
@@ -149,7 +149,7 @@ func TestTargetsAgainstMap(t *testing.T) {
 					t.Fatalf("target %d is %s, want %s", i, got.Name, name)
 				}
 			}
-			for _, c := range ts {
+			for _, c := range ts.many {
 				if len(c) == 0 || len(c) > chunkMax {
 					t.Fatalf("a chunk of %d", len(c))
 				}
@@ -174,7 +174,7 @@ func TestTargetsAgainstMap(t *testing.T) {
 				change(name, -1)
 			}
 		}
-		if len(ts) > 0 {
+		if !ts.empty() {
 			t.Fatal("chunks are left")
 		}
 	})

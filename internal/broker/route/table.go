@@ -213,13 +213,16 @@ func (r *Result) take(d Destination) {
 }
 
 // takeAll sends the message to every one of ts, and says whether there is any.
-func (r *Result) takeAll(ts targets) bool {
-	for _, c := range ts {
+func (r *Result) takeAll(ts *targets) bool {
+	for i := range ts.few {
+		r.take(ts.few[i].Destination)
+	}
+	for _, c := range ts.many {
 		for i := range c {
 			r.take(c[i].Destination)
 		}
 	}
-	return len(ts) > 0
+	return !ts.empty()
 }
 
 // unique sorts names and drops repeats.

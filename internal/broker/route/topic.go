@@ -25,7 +25,7 @@ type topicNode struct {
 
 // empty says that no pattern leads to or through n.
 func (n *topicNode) empty() bool {
-	return len(n.words) == 0 && n.star == nil && n.hash == nil && len(n.targets) == 0
+	return len(n.words) == 0 && n.star == nil && n.hash == nil && n.targets.empty()
 }
 
 // cutWord splits off the first word; more is false if it is the last.
@@ -65,7 +65,7 @@ func (t *topicMatcher) add(b *binding) {
 	for _, word := range patternWords(b.id.key) {
 		n = n.grow(word)
 	}
-	n.targets = n.targets.with(b.id.to)
+	n.targets.add(b.id.to)
 }
 
 // grow returns the child of n for a word of a pattern.
@@ -118,7 +118,7 @@ func (t *topicMatcher) remove(b *binding) {
 		path = append(path, path[i].child(word))
 	}
 	end := path[len(words)]
-	end.targets = end.targets.without(b.id.to)
+	end.targets.remove(b.id.to)
 	for i := len(words); i > 0 && path[i].empty(); i-- {
 		path[i-1].drop(words[i-1])
 	}
@@ -137,10 +137,10 @@ func (t *topicMatcher) match(r *Result) bool {
 		s := &r.topic
 		s.walk(&t.root, key)
 		for _, n := range s.at {
-			matched = r.takeAll(n.targets) || matched
+			matched = r.takeAll(&n.targets) || matched
 		}
 		for _, n := range s.hashes {
-			matched = r.takeAll(n.targets) || matched
+			matched = r.takeAll(&n.targets) || matched
 		}
 		s.reset()
 	}
