@@ -482,6 +482,7 @@ func (w *world) purge(t *rapid.T, conn ConnectionID) {
 func (w *world) stall(t *rapid.T) {
 	d := 2 * time.Second
 	w.m.Resume(d)
+	w.steps = append(w.steps, step{stall: d})
 	for _, q := range w.model.queues {
 		if q.lease > 0 {
 			q.lease += d.Milliseconds()

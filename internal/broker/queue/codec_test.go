@@ -145,7 +145,8 @@ func TestApplyCut(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.Apply(e[:i]); err == nil && i > 1 && factEnds(e, i) == false || err != nil && !errors.Is(err, ErrMalformed) {
+			err = c.Apply(e[:i])
+			if whole := i == 1 || i > 1 && factBegins(e[i]); err == nil && !whole || err != nil && !errors.Is(err, ErrMalformed) {
 				t.Errorf("entry %d cut to %d of %d bytes: %v", n, i, len(e), err)
 			}
 		}
@@ -155,16 +156,9 @@ func TestApplyCut(t *testing.T) {
 	}
 }
 
-// factEnds says whether a fact of e, one of the samples, ends at i.
-func factEnds(e []byte, i int) bool {
-	rest := e[i:]
-	for _, kind := range []byte{factDeclared, factOpened, factAppended, factSettled, factMarked, factDoomed} {
-		if len(rest) > 0 && rest[0] == kind {
-			return true
-		}
-	}
-	return false
-}
+// factBegins says whether b may be the first byte of a fact. In the samples no
+// cut between facts is before another byte.
+func factBegins(b byte) bool { return b > 0 && b <= factDoomed }
 
 func TestApplyRefuses(t *testing.T) {
 	huge := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}
@@ -223,6 +217,47 @@ func TestRestore(t *testing.T) {
 	for i := range snapshot {
 		if _, err := restored(snapshot[:i]); err == nil {
 			t.Fatalf("cut to %d of %d bytes: no error", i, len(snapshot))
+		}
+	}
+}
+
+func TestRestoreRefuses(t *testing.T) {
+	spec := Spec{Name: "q", Settings: NoSettings()}
+	// What follows a queue's spec, and a level up to what is varied.
+	queue := func(rest ...byte) []byte {
+		return append(appendSpec([]byte{2, 101, 1, 1}, &spec), rest...)
+	}
+	level := func(rest ...byte) []byte { return append(queue(9, 1, 0, 100), rest...) }
+	none := []byte{0, 0, 0, 0, 0, 0}
+	for _, c := range []struct {
+		name  string
+		bytes []byte
+		good  bool
+	}{
+		{"a queue without levels", queue(0, 0, 0), true},
+		{"a level", append(level(3, 1, 9), none...), true},
+		{"spans and runs", level(9, 1, 9, 2, 4, 1, 2, 2, 1, 3, 1, 0, 3, 9, 0, 1, 0, 2, 5, 0, 0, 0), true},
+		{"a next id that was used", appendSpec([]byte{1, 101, 1, 1}, &spec), false},
+		{"a next log that was used", append([]byte{2, 100}, append(level(3, 1, 9), none...)[2:]...), false},
+		{"an offset beyond reason", append(level(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1, 9), none...), false},
+		{"a floor beyond the end", append(level(3, 4, 9), none...), false},
+		{"a settled floor", level(9, 1, 9, 1, 2, 1, 0, 0, 0, 0, 0), false},
+		{"spans that touch", level(9, 1, 9, 2, 4, 1, 0, 1, 0, 0, 0, 0, 0), false},
+		{"a span beyond the end", level(9, 1, 9, 1, 4, 8, 0, 0, 0, 0, 0), false},
+		{"a settled one apart", level(9, 1, 9, 1, 4, 1, 1, 2, 2, 0, 3, 9, 0, 0, 0, 0, 0), false},
+		{"one apart in no state", level(9, 1, 9, 0, 1, 2, 0, 0, 3, 9, 0, 0, 0, 0, 0), false},
+		{"one returned for a reason", level(9, 1, 9, 0, 1, 2, 2, 1, 3, 9, 0, 0, 0, 0, 0), false},
+		{"one doomed for none", level(9, 1, 9, 0, 1, 2, 3, 0, 3, 9, 0, 0, 0, 0, 0), false},
+		{"one apart before its time", level(9, 1, 9, 0, 1, 2, 2, 0, 3, 10, 0, 0, 0, 0, 0), false},
+		{"a run beyond the end", level(9, 1, 9, 0, 0, 1, 0, 9, 5, 0, 0, 0), false},
+		{"a run in two", level(9, 1, 9, 0, 0, 2, 0, 1, 5, 0, 1, 5, 0, 0, 0), false},
+		{"sizes that are not wanted", level(9, 1, 9, 0, 0, 0, 1, 0, 1, 5, 0, 0), false},
+		{"ids that are not wanted", queue(0, 0, 1, 1, 'x'), false},
+	} {
+		if d, err := restored(c.bytes); c.good != (err == nil) {
+			t.Errorf("%s: %v", c.name, err)
+		} else if c.good && !bytes.Equal(d.Snapshot(nil), c.bytes) {
+			t.Errorf("%s: snapshot again %v, was %v", c.name, d.Snapshot(nil), c.bytes)
 		}
 	}
 }

@@ -114,7 +114,7 @@ type Flow struct {
 type CloseChannel struct{ Channel ChannelID }
 
 // CloseConnection closes a connection's channels and deletes its exclusive
-// queues.
+// queues. It is the last command of a connection.
 type CloseConnection struct{ Connection ConnectionID }
 
 // Move settles a fetched message and adds it to all targets, in one entry. No

@@ -23,9 +23,9 @@ func (q *liveQueue) lockedFor(conn ConnectionID) Fault {
 
 // declare makes a queue, or compares it with the one that is there.
 func (m *Machine) declare(c *Declare) *DeclareReply {
-	id, ok := m.durable.byName[name{c.Spec.VHost, c.Spec.Name}]
+	id := m.durable.Find(c.Spec.VHost, c.Spec.Name)
 	switch {
-	case ok:
+	case id != 0:
 		return m.declareAgain(m.queues[id], c)
 	case c.Passive:
 		return &DeclareReply{Err: NotFound}

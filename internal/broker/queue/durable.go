@@ -81,6 +81,9 @@ func NewDurable() *Durable {
 // NextLog is above all log ids that queues ever had.
 func (d *Durable) NextLog() datafile.LogID { return d.nextLog }
 
+// Find returns a queue by its name, 0 if there is none.
+func (d *Durable) Find(vhost, queue string) ID { return d.byName[name{vhost, queue}] }
+
 // Len is the number of queues.
 func (d *Durable) Len() int { return len(d.byID) }
 

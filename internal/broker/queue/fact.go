@@ -68,7 +68,7 @@ func appendSpans(dst []byte, spans []span) []byte {
 func readSpan(r *enc.Reader, last int64) (span, bool) {
 	d, n := r.Varint(), r.Uvarint()
 	from := last + d
-	if r.Err() != nil || n == 0 || n > math.MaxInt64 || from < 0 || from > math.MaxInt64-int64(n) || d > 0 && from < last {
+	if r.Err() != nil || n == 0 || n > math.MaxInt64 || from < 0 || from > math.MaxInt64-int64(n) {
 		return span{}, false
 	}
 	return span{from, from + int64(n)}, true

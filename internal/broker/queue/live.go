@@ -26,7 +26,9 @@ type liveQueue struct {
 	timer timer
 	dirty bool // deliveries may be due
 	tidy  bool // it was tidied in this call
-	gone  bool
+	// unfinished says that the call ended before all was done that can be.
+	unfinished bool
+	gone       bool
 }
 
 // liveLevel is the same for one level.

@@ -28,6 +28,8 @@ type Machine struct {
 
 	// What the call under way has brought about.
 	entry   []byte
+	mayHand int // so many deliveries are left to it
+	mayDrop int // so many heads
 	effects Effects
 	batch   batch
 	facts   facts
@@ -203,6 +205,7 @@ func (m *Machine) begin(now time.Time) {
 	m.now = max(m.now, now.UnixMilli())
 	m.entry = append(m.entry[:0], entryVersion)
 	m.effects.reset()
+	m.mayHand, m.mayDrop = callMax, callMax
 	if !m.started {
 		m.started = true
 		m.start()
@@ -304,7 +307,11 @@ func (m *Machine) tidy() {
 
 // arm sets the queue's timer.
 func (m *Machine) arm(q *liveQueue) {
-	if at := q.due(); at != math.MaxInt64 {
+	at := q.due()
+	if q.unfinished {
+		at = m.now
+	}
+	if at != math.MaxInt64 {
 		m.timers.arm(&q.timer, at)
 	} else {
 		m.timers.disarm(&q.timer)

@@ -16,7 +16,7 @@ import (
 // as were not yet durable.
 func TestMachine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
+		w := newWorld()
 		actions := map[string]func(*rapid.T){"": w.check}
 		for _, a := range []struct {
 			name   string
@@ -41,6 +41,7 @@ func TestMachine(t *testing.T) {
 		}
 		t.Repeat(actions)
 		w.drain(t)
+		w.again(t)
 	})
 }
 
@@ -52,9 +53,27 @@ type world struct {
 	now      time.Time
 	consumer ConsumerID
 	settled  map[Ref]bool // whose bytes are not needed any more
-	logs     map[Place]Ref
-	past     []moment // since the last sync
+	past     []moment     // since the last sync
 	open     map[ChannelID]bool
+	steps    []step
+}
+
+// step is one call and what came of it.
+type step struct {
+	now      time.Time
+	cmd      Command // nil: a tick
+	snapshot []byte  // of the machine that begins with this call
+	stall    time.Duration
+	outcome  string
+}
+
+func (w *world) note(s step, entry []byte, e *Effects, reply Reply) {
+	s.outcome = showOutcome(entry, e, reply)
+	w.steps = append(w.steps, s)
+}
+
+func showOutcome(entry []byte, e *Effects, reply Reply) string {
+	return fmt.Sprintf("%x %+v %+v", entry, *e, reply)
 }
 
 // moment is what is there after one call.
@@ -63,7 +82,7 @@ type moment struct {
 	model    *model
 }
 
-func newWorld(*rapid.T) *world {
+func newWorld() *world {
 	w := &world{now: start, replayed: NewDurable(), settled: map[Ref]bool{}, model: newModel(start.UnixMilli())}
 	w.m = NewMachine(NewDurable(), w.now, firstLog)
 	w.remember()
@@ -79,6 +98,7 @@ func (w *world) decide(t *rapid.T, cmd Command, follow func(Reply)) {
 	before := w.m.Durable().Snapshot(nil)
 	w.noteOpen()
 	entry, effects, reply := w.m.Decide(w.now, cmd)
+	w.note(step{now: w.now, cmd: cmd}, entry, effects, reply)
 	if entry == nil && !bytes.Equal(before, w.m.Durable().Snapshot(nil)) {
 		t.Fatalf("%T changed what is durable and logged nothing", cmd)
 	}
@@ -257,6 +277,7 @@ func (w *world) check(t *rapid.T) {
 		w.compareQueue(t, w.m.queues[id], q)
 	}
 	w.checkChannels(t)
+	w.checkDeadline(t)
 	if at := w.m.NextDeadline(); !at.IsZero() && !at.After(w.now) {
 		w.checkProgress(t)
 	}
@@ -317,6 +338,14 @@ func (w *world) checkChannels(t *rapid.T) {
 	}
 }
 
+// checkDeadline makes sure that nothing that is due comes late.
+func (w *world) checkDeadline(t *rapid.T) {
+	due, next := w.model.due(), w.m.NextDeadline()
+	if due != 0 && (next.IsZero() || next.UnixMilli() > due) {
+		t.Fatalf("something is due at %d, the next tick at %v", due, next)
+	}
+}
+
 // checkProgress makes sure that a machine that wants a Tick at once does not
 // want one for ever.
 func (w *world) checkProgress(t *rapid.T) {
@@ -339,6 +368,7 @@ func (w *world) tick(t *rapid.T) {
 	w.model.ripenAll()
 	w.noteOpen()
 	entry, effects := w.m.Tick(w.now)
+	w.note(step{now: w.now}, entry, effects, nil)
 	w.take(t, entry, effects)
 }
 
@@ -360,6 +390,7 @@ func (w *world) crash(t *rapid.T) {
 		t.Fatalf("the first tick is due at %v", next)
 	}
 	entry, effects := w.m.Tick(w.now)
+	w.note(step{now: w.now, snapshot: at.snapshot}, entry, effects, nil)
 	w.take(t, entry, effects)
 }
 
@@ -383,4 +414,29 @@ func (w *world) drain(t *rapid.T) {
 		}
 	}
 	w.check(t)
+}
+
+// again makes the same calls to another machine: the same must come of them, to
+// the byte.
+func (w *world) again(t *rapid.T) {
+	m := NewMachine(NewDurable(), start, firstLog)
+	for i, s := range w.steps {
+		if s.snapshot != nil {
+			d, _ := restored(s.snapshot)
+			m = NewMachine(d, s.now, firstLog)
+		}
+		outcome := ""
+		switch {
+		case s.stall > 0:
+			m.Resume(s.stall)
+		case s.cmd != nil:
+			outcome = showOutcome(m.Decide(s.now, s.cmd))
+		default:
+			entry, effects := m.Tick(s.now)
+			outcome = showOutcome(entry, effects, nil)
+		}
+		if outcome != s.outcome {
+			t.Fatalf("step %d, %T: the second time\n%s\nthe first time\n%s", i, s.cmd, outcome, s.outcome)
+		}
+	}
 }

@@ -499,3 +499,25 @@ func (m *model) closeChannel(ch *modelChannel) {
 	}
 	delete(m.channels, ch.id)
 }
+
+// due returns when something happens by itself, 0: never.
+func (m *model) due() (at int64) {
+	sooner := func(x int64) {
+		if x > 0 && (at == 0 || x < at) {
+			at = x
+		}
+	}
+	for _, q := range m.queues {
+		sooner(q.lease)
+		for _, msg := range q.heads() {
+			sooner(msg.expiry)
+		}
+		for _, msg := range q.messages {
+			if msg.state == modelDelayed {
+				sooner(msg.notBefore)
+			}
+			sooner(msg.paused)
+		}
+	}
+	return at
+}

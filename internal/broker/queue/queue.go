@@ -167,6 +167,9 @@ const (
 	// InFlightMax bounds what one consumer that set no limit may hold
 	// unacknowledged.
 	InFlightMax = 65535
+	// callMax bounds how many messages one call delivers, and how many heads
+	// it removes; the rest is due at once, for the next Tick.
+	callMax = 4096
 	// channelInFlightMax bounds what one channel may hold unacknowledged.
 	channelInFlightMax = 4 * InFlightMax
 	// DedupIDBytesMax is how long a dedup id may be; longer ones are as none.

@@ -135,7 +135,7 @@ func (d *Durable) restoreLevel(q *queue, r *enc.Reader) bool {
 		return false
 	}
 	l.next, l.floor, l.mark = int64(r.Uvarint()), int64(r.Uvarint()), int64(r.Uvarint())
-	if r.Err() != nil || l.next < 0 || l.floor < 0 || l.floor > l.next || l.mark < 0 {
+	if r.Err() != nil || l.next < 0 || l.next > offsetMax || l.floor < 0 || l.floor > l.next || l.mark < 0 {
 		return false
 	}
 	d.nextLog = max(d.nextLog, l.log+1)
@@ -150,6 +150,10 @@ func (d *Durable) restoreLevel(q *queue, r *enc.Reader) bool {
 	q.bytes += l.size(l.floor, l.next)
 	return q.count >= 0 && q.bytes >= 0
 }
+
+// offsetMax is beyond what a queue could ever hold, so that sums do not
+// overflow.
+const offsetMax = 1 << 60
 
 // restoreSettled reads spans that ascend and do not touch.
 func (l *level) restoreSettled(r *enc.Reader) bool {

@@ -1,0 +1,94 @@
+package queue
+
+// expire removes the ready heads that have expired.
+func (m *Machine) expire(q *liveQueue) {
+	for _, l := range q.levels {
+		for {
+			o, back, ok := l.head()
+			if !ok || l.expires(o) > m.now || !m.expireHead(l, o, back) {
+				break
+			}
+		}
+	}
+}
+
+// expireHead removes a level's head, which has expired, with those behind it
+// that expired at the same time. It returns false if the head has to wait, since
+// the call has done enough or too many are to be dead-lettered already.
+func (m *Machine) expireHead(l *liveLevel, o int64, back bool) bool {
+	if !m.mayDropHead(l.q) {
+		return false
+	}
+	if l.q.settings().HasDeadLetter {
+		return m.doomHead(l, o, back, Expired)
+	}
+	to := o + 1
+	if !back && len(l.apart) == 0 {
+		run, _ := l.expiry.at(o)
+		to = min(run.to, l.next)
+	}
+	l.take(back)
+	m.dropped(l.q, Expired, l.unsettled(o, to))
+	if !back {
+		l.cursor = to
+	}
+	m.settleOne(l, o, to)
+	return true
+}
+
+// mayDropHead says whether the call may remove another head.
+func (m *Machine) mayDropHead(q *liveQueue) bool {
+	if m.mayDrop == 0 {
+		q.unfinished = true
+		return false
+	}
+	m.mayDrop--
+	return true
+}
+
+// doomHead dooms a level's head, if there are not too many.
+func (m *Machine) doomHead(l *liveLevel, o int64, back bool, why Reason) bool {
+	if !l.q.moves.room() {
+		return false
+	}
+	l.take(back)
+	m.facts.spans = append(m.facts.spans[:0], span{o, o + 1})
+	m.doom(l, m.facts.spans, why)
+	return true
+}
+
+// evict removes ready heads while the queue is too full. It returns whether it
+// removed any.
+func (m *Machine) evict(q *liveQueue) (any bool) {
+	s := q.settings()
+	if s.Overflow != DropHead {
+		return false
+	}
+	for s.MaxLength >= 0 && q.readyCount() > s.MaxLength || s.MaxBytes >= 0 && q.readyBytes() > s.MaxBytes {
+		if !m.evictHead(q) {
+			break
+		}
+		any = true
+	}
+	return any
+}
+
+func (m *Machine) evictHead(q *liveQueue) bool {
+	if !m.mayDropHead(q) {
+		return false
+	}
+	for _, l := range q.levels {
+		o, back, ok := l.head()
+		switch {
+		case !ok:
+		case q.settings().HasDeadLetter:
+			return m.doomHead(l, o, back, MaxLength)
+		default:
+			l.take(back)
+			m.settleOne(l, o, o+1)
+			m.dropped(q, MaxLength, 1)
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,36 @@
+package queue
+
+import "math"
+
+// get takes one message.
+func (m *Machine) get(g *Get, r *GetReply) {
+	*r = GetReply{}
+	q, err := m.find(g.Queue, g.Connection)
+	if err != OK {
+		r.Err = err
+		return
+	}
+	ch := m.channel(g.Connection, g.Channel)
+	if ch.held >= channelInFlightMax {
+		r.Err = LimitReached
+		return
+	}
+	m.used(q)
+	m.touch(q)
+	q.ripen(m.now)
+	m.mayDrop = math.MaxInt // "empty" must be true
+	l, o, back := m.next(q)
+	if l == nil {
+		return
+	}
+	r.Found = true
+	if g.NoAck {
+		redelivered, count := l.redelivered(o)
+		r.Delivery = Delivery{Channel: ch.id, Ref: l.ref(o), Log: l.log, Redelivered: redelivered, Count: count, NoAck: true}
+		l.take(back)
+		m.settleOne(l, o, o+1)
+	} else {
+		r.Delivery = m.hand(l, o, back, ch, nil)
+	}
+	r.Ready = q.readyCount()
+}
