@@ -10,11 +10,13 @@ import (
 // group, and the committed offsets. It changes only in Apply.
 type Durable struct {
 	groups map[string]*durableGroup
+	bytes  int // about what they take
 }
 
 type durableGroup struct {
 	generation Generation
 	offsets    map[string]map[int32]offset // by topic and partition; no empty inner map
+	bytes      int                         // about what the group takes
 }
 
 // Generation is one completed generation of a group. It is never changed once
@@ -60,11 +62,17 @@ func NewDurable() *Durable {
 func (d *Durable) Apply(e Entry) {
 	switch e := e.(type) {
 	case GroupStored:
-		d.group(e.Group).generation = e.Generation
+		g := d.group(e.Group)
+		d.grow(g, e.Generation.bytes()-g.generation.bytes())
+		g.generation = e.Generation
 	case GroupDeleted:
-		delete(d.groups, e.Group)
+		if g := d.groups[e.Group]; g != nil {
+			d.grow(g, -g.bytes)
+			delete(d.groups, e.Group)
+		}
 	case OffsetsCommitted:
-		d.group(e.Group).commit(e)
+		g := d.group(e.Group)
+		d.grow(g, g.commit(e))
 	case OffsetsDeleted:
 		d.removeOffsets(e.Group, e.Topics)
 	case OffsetsExpired:
@@ -80,11 +88,18 @@ func (d *Durable) group(id string) *durableGroup {
 	if g == nil {
 		g = &durableGroup{offsets: map[string]map[int32]offset{}}
 		d.groups[id] = g
+		d.grow(g, groupBytes(id))
 	}
 	return g
 }
 
-func (g *durableGroup) commit(e OffsetsCommitted) {
+func (d *Durable) grow(g *durableGroup, n int) {
+	g.bytes += n
+	d.bytes += n
+}
+
+// commit returns how many bytes more the group takes.
+func (g *durableGroup) commit(e OffsetsCommitted) (n int) {
 	for _, t := range e.Topics {
 		if len(t.Partitions) == 0 {
 			continue
@@ -93,9 +108,13 @@ func (g *durableGroup) commit(e OffsetsCommitted) {
 		if partitions == nil {
 			partitions = make(map[int32]offset, len(t.Partitions))
 			g.offsets[t.Topic] = partitions
+			n += topicBytes(t.Topic)
 		}
 		for _, p := range t.Partitions {
-			partitions[p.Partition] = offset{
+			if old, ok := partitions[p.Partition]; ok {
+				n -= old.bytes()
+			}
+			o := offset{
 				offset:      p.Offset,
 				leaderEpoch: p.LeaderEpoch,
 				metadata:    p.Metadata,
@@ -103,8 +122,11 @@ func (g *durableGroup) commit(e OffsetsCommitted) {
 				expiresAt:   e.ExpiresAt,
 				topicID:     t.ID,
 			}
+			partitions[p.Partition] = o
+			n += o.bytes()
 		}
 	}
+	return n
 }
 
 func (d *Durable) removeOffsets(group string, topics []TopicPartitions) {
@@ -113,11 +135,18 @@ func (d *Durable) removeOffsets(group string, topics []TopicPartitions) {
 		return
 	}
 	for _, t := range topics {
-		partitions := g.offsets[t.Topic]
+		partitions, ok := g.offsets[t.Topic]
+		if !ok {
+			continue
+		}
 		for _, p := range t.Partitions {
-			delete(partitions, p)
+			if o, ok := partitions[p]; ok {
+				d.grow(g, -o.bytes())
+				delete(partitions, p)
+			}
 		}
 		if len(partitions) == 0 {
+			d.grow(g, -topicBytes(t.Topic))
 			delete(g.offsets, t.Topic)
 		}
 	}

@@ -43,7 +43,7 @@ func (m *Machine) expireGroup(id string) {
 	case left == 0 && m.live(id) == nil:
 		m.emit(GroupDeleted{Group: id})
 	case len(expired) > 0:
-		m.emit(OffsetsExpired{Group: id, Topics: expired})
+		m.emitRemoved(expired, func(part []TopicPartitions) Entry { return OffsetsExpired{Group: id, Topics: part} })
 	}
 }
 

@@ -42,6 +42,9 @@ type Config struct {
 	GroupBytesMax int
 	// GroupsMax is the greatest number of groups. Default 100,000.
 	GroupsMax int
+	// StateBytesMax bounds about what all groups take in memory: members,
+	// assignments, offsets and the text with them. Default 512 MiB.
+	StateBytesMax int
 	// OffsetMetadataBytesMax bounds the text that is committed with an
 	// offset (offset.metadata.max.bytes). Default 4,096.
 	OffsetMetadataBytesMax int
@@ -63,6 +66,7 @@ func (c Config) withDefaults() Config {
 	orInt(&c.GroupSizeMax, 10_000)
 	orInt(&c.GroupBytesMax, 16<<20)
 	orInt(&c.GroupsMax, 100_000)
+	orInt(&c.StateBytesMax, 512<<20)
 	orInt(&c.OffsetMetadataBytesMax, 4096)
 	orDuration(&c.OffsetsRetention, 7*24*time.Hour)
 	orDuration(&c.OffsetsRetentionCheckInterval, 10*time.Minute)
@@ -122,14 +126,14 @@ const (
 	MemberIDRequired            // join again with the member id in the reply
 	InconsistentProtocol        // no protocol that all members support
 	InvalidSessionTimeout       // session timeout out of bounds
-	InvalidGroupID              // the group id is empty
-	GroupMaxSize                // the group is full
+	InvalidGroupID              // the group id is empty, or too long
+	GroupMaxSize                // the group is full, or all groups together are (StateBytesMax)
 	NonEmptyGroup               // the group has members
 	GroupIDNotFound             // no such group
 	OffsetMetadataTooLarge      // the text committed with an offset is too long
 	GroupSubscribedToTopic      // a member of the group is subscribed to the topic
 	GroupTooLarge               // metadata or assignments exceed GroupBytesMax
-	TooManyGroups               // GroupsMax is reached
+	TooManyGroups               // GroupsMax is reached, or StateBytesMax by a commit
 )
 
 var kindNames = [...]string{
@@ -150,6 +154,9 @@ func (k Kind) String() string {
 
 // TopicID is the UUID of a topic; the zero value means "not known".
 type TopicID [16]byte
+
+// badGroupID reports whether no group can have the id.
+func badGroupID(id string) bool { return id == "" || len(id) > nameBytesMax }
 
 // sameTopic reports whether two ids may belong to the same topic.
 func sameTopic(a, b TopicID) bool {

@@ -1,7 +1,7 @@
 package group
 
 func (m *Machine) heartbeat(c *Heartbeat) Kind {
-	if c.Group == "" {
+	if badGroupID(c.Group) {
 		return InvalidGroupID
 	}
 	g := m.live(c.Group)

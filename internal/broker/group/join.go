@@ -19,6 +19,11 @@ func (m *Machine) decideJoin(c *Join, token Token) {
 		m.reply(token, joinError(c.MemberID, InconsistentProtocol))
 	case g.bytesWith(c) > m.cfg.GroupBytesMax/2:
 		m.reply(token, joinError(c.MemberID, GroupTooLarge))
+	case !m.mayGrow(m.joinBytes(g, c)):
+		// Clients take this code as final and tell the application. With one
+		// that they retry, such as COORDINATOR_NOT_AVAILABLE, all that are
+		// refused would come back several times a second.
+		m.reply(token, joinError("", GroupMaxSize))
 	case c.MemberID == "":
 		m.joinNew(g, c, token)
 	default:
@@ -35,8 +40,10 @@ func (m *Machine) admit(c *Join) (*liveGroup, Kind) {
 	}
 	c.Protocols = distinct(c.Protocols)
 	switch {
-	case c.Group == "":
+	case badGroupID(c.Group):
 		return nil, InvalidGroupID
+	case len(c.ProtocolType) > nameBytesMax:
+		return nil, InconsistentProtocol
 	case session < m.cfg.SessionTimeoutMin || session > m.cfg.SessionTimeoutMax:
 		return nil, InvalidSessionTimeout
 	case m.live(c.Group) != nil:
@@ -71,6 +78,19 @@ func (g *liveGroup) bytesWith(c *Join) int {
 	})
 	if mem := g.joiner(c); mem != nil {
 		n -= memberBytes(&mem.Member)
+	}
+	return n
+}
+
+// joinBytes is what c would add to all groups: to the session now, and as much
+// to what is durable with the next generation.
+func (m *Machine) joinBytes(g *liveGroup, c *Join) int {
+	n := g.bytesWith(c) - g.bytes
+	if len(g.members) == 0 {
+		n += len(c.ProtocolType) - len(g.protocolType)
+	}
+	if n *= 2; m.durable.groups[g.id] == nil {
+		n += groupBytes(g.id)
 	}
 	return n
 }
@@ -143,6 +163,7 @@ func (m *Machine) giveID(g *liveGroup, c *Join, id string, token Token) {
 	}
 	t := &timer{kind: timerPending, group: g, id: id}
 	g.pending[id] = t
+	m.session.bytes += pendingBytes(id)
 	m.session.timers.arm(t, m.now+millis(c.SessionTimeout))
 	m.reply(token, joinError(id, MemberIDRequired))
 }
@@ -151,6 +172,7 @@ func (m *Machine) dropPending(g *liveGroup, id string) {
 	if t := g.pending[id]; t != nil {
 		m.session.timers.disarm(t)
 		delete(g.pending, id)
+		m.session.bytes -= pendingBytes(id)
 	}
 }
 
@@ -160,7 +182,7 @@ func (m *Machine) addMember(g *liveGroup, c *Join, id string, token Token) {
 	mem.ID, mem.InstanceID = id, c.InstanceID
 	mem.update(c)
 	if len(g.members) == 0 {
-		g.protocolType = c.ProtocolType
+		g.setProtocolType(c.ProtocolType)
 	}
 	g.newMember = g.state == PreparingRebalance && g.initial
 	g.add(mem)

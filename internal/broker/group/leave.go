@@ -1,7 +1,7 @@
 package group
 
 func (m *Machine) leave(c *Leave) LeaveReply {
-	if c.Group == "" {
+	if badGroupID(c.Group) {
 		return LeaveReply{Err: InvalidGroupID}
 	}
 	g := m.live(c.Group)

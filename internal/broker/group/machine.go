@@ -39,7 +39,7 @@ func NewMachine(cfg Config, durable *Durable, now time.Time) *Machine {
 
 // resume brings back the members of a stored generation.
 func (m *Machine) resume(id string) {
-	g := newLiveGroup(id, &m.durable.groups[id].generation)
+	g := newLiveGroup(id, &m.durable.groups[id].generation, &m.session.bytes)
 	m.session.groups[id] = g
 	for _, mem := range g.members {
 		m.keepAlive(mem)
@@ -183,7 +183,7 @@ func (m *Machine) open(id string) *liveGroup {
 		if d := m.durable.groups[id]; d != nil {
 			stored = d.generation
 		}
-		g = newLiveGroup(id, &stored)
+		g = newLiveGroup(id, &stored, &m.session.bytes)
 		m.session.groups[id] = g
 	}
 	return g
@@ -194,7 +194,10 @@ func (m *Machine) release(g *liveGroup) {
 	if g.state == Empty && len(g.members) == 0 && len(g.pending) == 0 {
 		m.session.timers.disarm(&g.join)
 		m.session.timers.disarm(&g.sync)
-		delete(m.session.groups, g.id)
+		if m.session.groups[g.id] == g {
+			delete(m.session.groups, g.id)
+			m.session.bytes -= groupBytes(g.id) + len(g.protocolType)
+		}
 	}
 }
 

@@ -74,6 +74,7 @@ func newWorld(t *rapid.T) *world {
 			InitialRebalanceDelay:         time.Duration(rapid.IntRange(0, 3).Draw(t, "initial delay")) * time.Second,
 			GroupSizeMax:                  rapid.IntRange(1, 5).Draw(t, "group size max"),
 			GroupBytesMax:                 rapid.SampledFrom([]int{700, 0}).Draw(t, "group bytes max"),
+			StateBytesMax:                 rapid.SampledFrom([]int{4000, 0, 0}).Draw(t, "state bytes max"),
 			OffsetsRetention:              time.Hour,
 			OffsetsRetentionCheckInterval: time.Minute,
 		},
@@ -270,7 +271,7 @@ func (w *world) commit(t *rapid.T) {
 	}
 	w.decide(t, c)
 	fetch := FetchOffsets{Groups: []FetchGroup{{Group: c.Group, All: true}}}
-	if len(w.m.fetchOffsets(&fetch).Groups[0].Topics) == 0 && w.m.durable.groups[c.Group] != nil && w.m.checkCommit(&c) == None {
+	if len(w.m.fetchOffsets(&fetch).Groups[0].Topics) == 0 && w.m.durable.groups[c.Group] != nil && w.m.checkCommit(&c) == None && w.m.mayGrow(w.m.commitBytes(&c)) {
 		t.Fatalf("committed offset is not there")
 	}
 }
@@ -411,6 +412,33 @@ func (w *world) check(t *rapid.T) {
 	for _, g := range w.m.session.groups {
 		w.checkGroup(t, g)
 		w.checkTimers(t, g)
+	}
+	w.checkBytes(t)
+}
+
+// checkBytes counts anew what is kept as sums.
+func (w *world) checkBytes(t *rapid.T) {
+	durable, session := 0, 0
+	for id, d := range w.m.durable.groups {
+		if d.bytes != d.count(id) {
+			t.Fatalf("%s takes %d bytes, and not %d", id, d.count(id), d.bytes)
+		}
+		durable += d.bytes
+	}
+	for id, g := range w.m.session.groups {
+		session += groupBytes(id) + len(g.protocolType) + g.bytes
+		for _, mem := range g.members {
+			session += len(mem.Assignment)
+		}
+		for pending := range g.pending {
+			session += pendingBytes(pending)
+		}
+	}
+	if durable != w.m.durable.bytes || session != w.m.session.bytes {
+		t.Fatalf("durable %d, session %d bytes; the sums say %d and %d", durable, session, w.m.durable.bytes, w.m.session.bytes)
+	}
+	if taken := w.m.taken(); taken > w.m.cfg.StateBytesMax {
+		t.Fatalf("all groups take %d bytes, more than %d", taken, w.m.cfg.StateBytesMax)
 	}
 }
 

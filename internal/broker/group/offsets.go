@@ -8,6 +8,11 @@ import (
 
 func (m *Machine) commitOffsets(c *CommitOffsets) CommitReply {
 	err := m.checkCommit(c)
+	if err == None && !m.mayGrow(m.commitBytes(c)) {
+		// Its code is one that clients hand to the application; they consume
+		// on. What a group has committed before it can go on committing.
+		err = TooManyGroups
+	}
 	r := CommitReply{Err: err, Topics: make([]TopicErrors, len(c.Topics))}
 	e := OffsetsCommitted{Group: c.Group, CommittedAt: m.now}
 	if c.Retention > 0 {
@@ -40,6 +45,9 @@ func (m *Machine) commitOffsets(c *CommitOffsets) CommitReply {
 // checkCommit checks who commits. Who is no member may do so while the group
 // has none; a member may until the barrier of the next generation has fallen.
 func (m *Machine) checkCommit(c *CommitOffsets) Kind {
+	if len(c.Group) > nameBytesMax {
+		return InvalidGroupID
+	}
 	switch m.state(c.Group) {
 	case Dead:
 		return m.checkCommitUnknown(c)
@@ -153,7 +161,7 @@ func (m *Machine) deleteOffsets(c *DeleteOffsets) DeleteOffsetsReply {
 		subscribed = m.live(c.Group).subscribed()
 	}
 	var r DeleteOffsetsReply
-	e := OffsetsDeleted{Group: c.Group}
+	var gone []TopicPartitions
 	for _, t := range c.Topics {
 		err := None
 		if subscribed(t.Topic) {
@@ -165,13 +173,34 @@ func (m *Machine) deleteOffsets(c *DeleteOffsets) DeleteOffsetsReply {
 		}
 		r.Topics = append(r.Topics, outcome)
 		if there := m.present(c.Group, t); err == None && len(there.Partitions) > 0 {
-			e.Topics = append(e.Topics, there)
+			gone = append(gone, there)
 		}
 	}
-	if len(e.Topics) > 0 {
-		m.emit(e)
-	}
+	m.emitRemoved(gone, func(part []TopicPartitions) Entry { return OffsetsDeleted{Group: c.Group, Topics: part} })
 	return r
+}
+
+// removedMost bounds how many offsets one entry removes, so that it fits into
+// the smallest journal file.
+const removedMost = 1000
+
+// emitRemoved emits what removes these offsets, in as many entries as need be.
+func (m *Machine) emitRemoved(topics []TopicPartitions, entry func([]TopicPartitions) Entry) {
+	var part []TopicPartitions
+	n := 0
+	for _, t := range topics {
+		for chunk := range slices.Chunk(t.Partitions, removedMost) {
+			if n+len(chunk) > removedMost {
+				m.emit(entry(part))
+				part, n = nil, 0
+			}
+			part = append(part, TopicPartitions{Topic: t.Topic, Partitions: chunk})
+			n += len(chunk)
+		}
+	}
+	if n > 0 {
+		m.emit(entry(part))
+	}
 }
 
 // present narrows partitions down to those that have an offset.
@@ -190,7 +219,14 @@ func (m *Machine) present(group string, want TopicPartitions) TopicPartitions {
 }
 
 func (m *Machine) topicDeleted(c *TopicDeleted) TopicDeletedReply {
-	for _, id := range sortedKeys(m.durable.groups) {
+	var ids []string
+	for id, g := range m.durable.groups {
+		if len(g.offsets[c.Topic]) > 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
 		offsets := m.durable.groups[id].offsets[c.Topic]
 		gone := TopicPartitions{Topic: c.Topic}
 		for _, p := range sortedKeys(offsets) {
@@ -198,9 +234,7 @@ func (m *Machine) topicDeleted(c *TopicDeleted) TopicDeletedReply {
 				gone.Partitions = append(gone.Partitions, p)
 			}
 		}
-		if len(gone.Partitions) > 0 {
-			m.emit(OffsetsDeleted{Group: id, Topics: []TopicPartitions{gone}})
-		}
+		m.emitRemoved([]TopicPartitions{gone}, func(part []TopicPartitions) Entry { return OffsetsDeleted{Group: id, Topics: part} })
 	}
 	return TopicDeletedReply{}
 }

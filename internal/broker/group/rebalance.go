@@ -47,7 +47,7 @@ func (m *Machine) abandonSync(g *liveGroup) {
 		if g.state != CompletingRebalance {
 			continue
 		}
-		mem.Assignment = nil
+		mem.assign(nil)
 		if mem.syncing {
 			m.endSync(mem, SyncReply{Err: RebalanceInProgress})
 			m.keepAlive(mem)

@@ -7,6 +7,7 @@ type Session struct {
 	groups  map[string]*liveGroup
 	waiting map[Token]*member // joins and syncs that are not answered yet
 	timers  timers
+	bytes   int // about what the live groups take
 }
 
 // liveGroup is a group that has members, or ids that were given out. In the
@@ -24,6 +25,8 @@ type liveGroup struct {
 	pending      map[string]*timer // ids that were given out (MemberIDRequired)
 	supporters   map[string]int    // how many members support a protocol
 	bytes        int               // about what the members take, without assignments
+	assigned     int               // bytes of their assignments
+	taken        *int              // Session.bytes
 	joined       int               // members that wait in a join
 	unsynced     int               // members of this generation that have not synced
 
@@ -49,8 +52,11 @@ type member struct {
 	joinToken, syncToken Token
 }
 
-func newLiveGroup(id string, g *Generation) *liveGroup {
+// newLiveGroup makes a live group of what is stored; taken is Session.bytes.
+func newLiveGroup(id string, g *Generation, taken *int) *liveGroup {
+	*taken += groupBytes(id) + len(g.ProtocolType)
 	l := &liveGroup{
+		taken:        taken,
 		id:           id,
 		state:        Empty,
 		generation:   g.Number,
@@ -64,7 +70,11 @@ func newLiveGroup(id string, g *Generation) *liveGroup {
 	l.join = timer{kind: timerJoin, group: l}
 	l.sync = timer{kind: timerSync, group: l}
 	for _, stored := range g.Members {
-		l.add(&member{Member: stored})
+		assignment := stored.Assignment
+		stored.Assignment = nil
+		mem := &member{Member: stored}
+		l.add(mem)
+		mem.assign(assignment)
 		l.state = Stable
 	}
 	l.leader = g.Leader
@@ -91,7 +101,25 @@ func (g *liveGroup) index(mem *member) {
 	for _, p := range mem.Protocols {
 		g.supporters[p.Name]++
 	}
-	g.bytes += memberBytes(&mem.Member)
+	g.grow(memberBytes(&mem.Member))
+}
+
+func (g *liveGroup) setProtocolType(t string) {
+	*g.taken += len(t) - len(g.protocolType)
+	g.protocolType = t
+}
+
+func (g *liveGroup) grow(n int) {
+	g.bytes += n
+	*g.taken += n
+}
+
+// assign sets the member's assignment.
+func (mem *member) assign(data []byte) {
+	n := len(data) - len(mem.Assignment)
+	mem.group.assigned += n
+	*mem.group.taken += n
+	mem.Assignment = data
 }
 
 func (g *liveGroup) unindex(mem *member) {
@@ -104,12 +132,13 @@ func (g *liveGroup) unindex(mem *member) {
 			delete(g.supporters, p.Name)
 		}
 	}
-	g.bytes -= memberBytes(&mem.Member)
+	g.grow(-memberBytes(&mem.Member))
 }
 
 // remove takes a member out; the longest serving of the others leads if the
 // leader went. The member's timer and tokens are the caller's.
 func (g *liveGroup) remove(mem *member) {
+	mem.assign(nil)
 	g.unindex(mem)
 	g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == mem })
 	g.setJoining(mem, false)
@@ -141,15 +170,6 @@ func delta(up bool) int {
 		return 1
 	}
 	return -1
-}
-
-// memberBytes is about what the member adds to a stored generation.
-func memberBytes(m *Member) int {
-	n := 64 + len(m.ID) + len(m.InstanceID) + len(m.ClientID) + len(m.ClientHost)
-	for _, p := range m.Protocols {
-		n += 16 + len(p.Name) + len(p.Metadata)
-	}
-	return n
 }
 
 // allJoined reports whether the join barrier can fall before its time.

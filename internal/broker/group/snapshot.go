@@ -69,6 +69,7 @@ func Restore(b []byte) (*Durable, error) {
 			}
 			g.offsets[topic] = partitions
 		})
+		d.grow(g, g.count(id)-g.bytes)
 	})
 	if err := r.end(); err != nil {
 		return nil, fmt.Errorf("group snapshot: %w", err)

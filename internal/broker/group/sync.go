@@ -15,7 +15,7 @@ func (m *Machine) decideSync(c *Sync, token Token) {
 		return
 	}
 	leads := g.leader == mem.ID
-	if leads && assignedBytes(c.Assignments) > m.cfg.GroupBytesMax/2 {
+	if leads && !m.takesAssignments(g, c.Assignments) {
 		m.reply(token, SyncReply{Err: GroupTooLarge})
 		return
 	}
@@ -26,7 +26,7 @@ func (m *Machine) decideSync(c *Sync, token Token) {
 }
 
 func (m *Machine) checkSync(c *Sync) (*liveGroup, Kind) {
-	if c.Group == "" {
+	if badGroupID(c.Group) {
 		return nil, InvalidGroupID
 	}
 	g := m.live(c.Group)
@@ -46,6 +46,23 @@ func (m *Machine) checkSync(c *Sync) (*liveGroup, Kind) {
 		return nil, RebalanceInProgress
 	}
 	return g, None
+}
+
+// takesAssignments reports whether the leader's assignments are small enough,
+// for the group and for all groups. They are kept twice, and the members become
+// durable with them.
+func (m *Machine) takesAssignments(g *liveGroup, assignments []Assignment) bool {
+	n := assignedBytes(assignments)
+	if n > m.cfg.GroupBytesMax/2 {
+		return false
+	}
+	more := n - g.assigned + len(g.protocolType) + len(g.protocol) + len(g.leader) + g.bytes + n
+	if d := m.durable.groups[g.id]; d != nil {
+		more -= d.generation.bytes()
+	} else {
+		more += groupBytes(g.id)
+	}
+	return m.mayAssign(more)
 }
 
 func assignedBytes(assignments []Assignment) int {
@@ -76,11 +93,11 @@ func (m *Machine) endSync(mem *member, reply SyncReply) {
 // Members that the leader forgot get nothing assigned.
 func (m *Machine) completeSync(g *liveGroup, assignments []Assignment) {
 	for _, mem := range g.members {
-		mem.Assignment = nil
+		mem.assign(nil)
 	}
 	for _, a := range assignments {
 		if mem := g.byID[a.MemberID]; mem != nil {
-			mem.Assignment = a.Data
+			mem.assign(a.Data)
 		}
 	}
 	g.state = Stable
