@@ -138,7 +138,7 @@ func (b *Broker) configure(ctx context.Context, id topic.ID, overrides map[strin
 		if err := b.settingsFit(e.Settings, old); err != nil {
 			return struct{}{}, err
 		}
-		if err := home.room(toFree, 0); err != nil { // a shorter retention makes room
+		if err := home.room(toFree, int64(topic.SettingsBytes(e.Settings))); err != nil { // a shorter retention makes room
 			return struct{}{}, err
 		}
 		home.log(typeConfigured, e, nil, e)

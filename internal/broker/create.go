@@ -48,7 +48,7 @@ func (b *Broker) logCreated(e *topic.Created) error {
 	if err := b.settingsFit(e.Settings, nil); err != nil {
 		return err
 	}
-	if err := home.room(toCommit, 0); err != nil {
+	if err := home.room(toCommit, int64(topic.SettingsBytes(e.Settings)+len(e.Shards))); err != nil {
 		return err
 	}
 	home.log(typeCreated, e, nil, e)
@@ -86,7 +86,7 @@ func (b *Broker) logGrown(id topic.ID, have int, shards []uint32) error {
 	if len(t.Shards) != have {
 		return errf(InvalidPartitions, "topic %q was changed meanwhile", t.Name)
 	}
-	if err := home.room(toCommit, 0); err != nil {
+	if err := home.room(toCommit, int64(len(shards))); err != nil {
 		return err
 	}
 	e := &topic.Grown{ID: id, Shards: shards}
@@ -144,7 +144,7 @@ func (b *Broker) openPartitions(ctx context.Context, id topic.ID, first int, sha
 			continue
 		}
 		_, err := call(ctx, s, func(int64) (struct{}, error) {
-			if err := s.room(toCommit, 0); err != nil {
+			if err := s.room(toCommit, int64(4*len(mine))); err != nil {
 				return struct{}{}, err
 			}
 			if e, ok := s.d.logs.DecideOpen(id, mine); ok {

@@ -39,6 +39,28 @@ func (b *Broker) Placed() (n, max int) {
 	return b.placed.total, b.placed.max
 }
 
+// Waiting is how many shards have dead files that wait for checkpoints, and
+// Rewritten how many rewritten files there are.
+func (b *Broker) Waiting() (n int) {
+	for _, s := range b.shards {
+		if s.maintain.waiting {
+			n++
+		}
+	}
+	return n
+}
+
+// Rewritten is told with Waiting.
+func (b *Broker) Rewritten() (n int) {
+	for _, s := range b.shards {
+		n += len(s.d.files.rewritten)
+	}
+	return n
+}
+
+// Short says whether the disk is full for any shard.
+func (b *Broker) Short() bool { return b.short() }
+
 // HideAmongStrangers has shard 0 forget a topic's partitions among others that
 // cannot be looked at.
 func (b *Broker) HideAmongStrangers(id TopicID) {

@@ -102,11 +102,12 @@ type groupCommand struct {
 func (c *groupCommand) refuse(err error) { c.reply(nil, err) }
 
 func (c *groupCommand) decide(s *shard, now int64) {
-	if commit, ok := c.cmd.(group.CommitOffsets); ok && commitBytes(&commit) > s.traits.SlotBytesMax/2 {
+	size := s.groups.EntryBytes(c.cmd)
+	if _, ok := c.cmd.(group.CommitOffsets); ok && size > s.traits.SlotBytesMax/2 {
 		c.refuse(errf(InvalidRequest, "the commit is too large"))
 		return
 	}
-	if err := s.room(c.need(), 0); err != nil {
+	if err := s.room(c.need(), size); err != nil {
 		c.refuse(err)
 		return
 	}
@@ -114,21 +115,11 @@ func (c *groupCommand) decide(s *shard, now int64) {
 	s.settle(s.groups.Decide(time.UnixMilli(now), c.cmd, c.token))
 }
 
-// commitBytes is about what a commit takes in the log.
-func commitBytes(c *group.CommitOffsets) (n int64) {
-	for _, t := range c.Topics {
-		n += int64(len(t.Topic)) + 32
-		for _, p := range t.Partitions {
-			n += int64(len(p.Metadata)) + 40
-		}
-	}
-	return n
-}
-
-// need is what the command may take of a full disk's reserve. Those that store
-// nothing are counted with those that free something: they go on longest.
+// need is what the command may take of a full disk's reserve.
 func (c *groupCommand) need() need {
 	switch c.cmd.(type) {
+	case group.Heartbeat, group.FetchOffsets, group.DescribeGroups, group.ListGroups:
+		return toRead
 	case group.Join, group.Sync, group.CommitOffsets:
 		return toCommit
 	}
@@ -145,12 +136,28 @@ func (c forgetCommand) decide(s *shard, _ int64) {
 	s.groups.Forget(c.token)
 }
 
+// timerBytes is about what timers log at once; on a full disk they wait until
+// there is room for it.
+const timerBytes = 64 << 10
+
+// timersPause is how long timers wait before they look for room again.
+const timersPause = time.Second
+
 // fireTimers lets sessions, rebalances and offsets expire.
 func (s *shard) fireTimers() {
 	now := time.UnixMilli(s.tick())
-	if !s.groups.NextDeadline().After(now) {
+	if !s.groups.NextDeadline().After(now) && s.room(toFree, timerBytes) == nil {
 		s.settle(s.groups.Tick(now))
 	}
+}
+
+// untilTimers is how long nothing is due.
+func (s *shard) untilTimers() time.Duration {
+	wait := s.groups.NextDeadline().Sub(time.UnixMilli(s.tick()))
+	if wait <= 0 && s.room(toFree, timerBytes) != nil {
+		return timersPause
+	}
+	return max(0, wait)
 }
 
 // settle logs what the group machine decided and sends its replies once that

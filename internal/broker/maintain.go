@@ -22,6 +22,7 @@ const (
 	maintainEvery        = time.Second
 	rewriteBytesPerSec   = 32 << 20
 	rewriteYieldInterval = 5 * time.Millisecond
+	tightFor             = 5 * time.Minute
 )
 
 // maintenance is a shard's background work: indexes of closed files,
@@ -35,6 +36,9 @@ type maintenance struct {
 
 	damaged       map[engine.FileID]bool // not to be rewritten
 	waiting       bool                   // dead files wait for a checkpoint
+	squeezing     bool                   // holds Broker.squeeze
+	tight         int                    // rewrites for which there was no space lately
+	tightened     time.Time              // when there was none
 	checkpointed  time.Time
 	checkpointAt  uint64 // journal bytes at the last checkpoint
 	retained      time.Time
@@ -46,8 +50,10 @@ func (m *maintenance) init(s *shard) {
 	m.wake = make(chan struct{}, 1)
 	m.stop = make(chan struct{})
 	m.damaged = map[engine.FileID]bool{}
+	// checkpointed stays zero: what a start has replayed gets a checkpoint at
+	// once. A process that dies again and again replays no more each time.
 	now := s.b.cfg.Now()
-	m.checkpointed, m.retained, m.producersSeen = now, now, now
+	m.retained, m.producersSeen = now, now
 }
 
 // kick makes the next step come soon.
@@ -84,10 +90,11 @@ func (m *maintenance) run() {
 }
 
 // step does what is due, or, with force, whatever can be done. One part that
-// fails does not keep the others from being done.
+// fails does not keep the others from being done. What gives space back comes
+// first, and checkpoints come before rewrites, which may take long.
 func (m *maintenance) step(ctx context.Context, force bool) error {
 	now := m.s.b.cfg.Now()
-	errs := []error{m.buildIndexes(ctx)}
+	var errs []error
 	if force || now.Sub(m.retained) >= m.s.b.Settings().RetentionCheckInterval {
 		m.retained = now
 		errs = append(errs, m.retain(ctx, now))
@@ -99,7 +106,12 @@ func (m *maintenance) step(ctx context.Context, force bool) error {
 	if m.s.leftovers.Load() {
 		errs = append(errs, m.s.clearAll(ctx))
 	}
-	if m.starved() {
+	if now.Sub(m.tightened) > tightFor {
+		m.tight = 0
+	}
+	short := m.s.b.short()
+	scarce := short || m.tight > 0
+	if scarce && m.waiting {
 		errs = append(errs, m.mark(ctx))
 		force = true
 	}
@@ -107,8 +119,22 @@ func (m *maintenance) step(ctx context.Context, force bool) error {
 		m.checkpointed = now
 		errs = append(errs, m.checkpoint(ctx))
 	}
-	errs = append(errs, m.rewrite(ctx))
-	return errors.Join(append(errs, m.trim(ctx))...)
+	if !short {
+		errs = append(errs, m.buildIndexes(ctx))
+	}
+	errs = append(errs, m.rewrite(ctx, scarce), m.trim(ctx))
+	if m.squeezing && !m.waiting {
+		m.squeezing = false
+		m.s.b.squeeze.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+// short says whether the disk, which all shards share, is full for one of them.
+// Then what little space there is is kept for checkpoints and for rewrites that
+// free much more than they take.
+func (b *Broker) short() bool {
+	return slices.ContainsFunc(b.shards, func(s *shard) bool { return s.eng.Room() != math.MaxInt64 })
 }
 
 // buildIndexes writes the .idx of files that are complete.
@@ -121,14 +147,14 @@ func (m *maintenance) buildIndexes(ctx context.Context) error {
 	return nil
 }
 
-// starved says whether the disk is full and dead files only wait for a later
-// checkpoint to be trimmed. On a full disk nobody else makes the slots that a
-// new checkpoint needs.
-func (m *maintenance) starved() bool { return m.waiting && m.s.eng.Room() != math.MaxInt64 }
-
-// mark logs an entry that changes nothing, so that there is a new slot.
+// mark logs an entry that changes nothing, unless there is something that no
+// checkpoint has yet. Dead files wait for checkpoints, and checkpoints need new
+// slots, which on a full disk nobody else makes.
 func (m *maintenance) mark(ctx context.Context) error {
 	s := m.s
+	if s.j.Last() > s.cps.Newest() {
+		return nil
+	}
 	_, err := call(ctx, s, func(int64) (struct{}, error) {
 		if s.room(toFree, 0) == nil {
 			s.log(typeProducersExpired, &topic.ProducersExpired{}, nil, nil)
@@ -229,10 +255,10 @@ func (m *maintenance) expireProducers(ctx context.Context, now time.Time) error 
 
 // rewrite copies what is live in a run of mostly dead files into one new
 // file.
-func (m *maintenance) rewrite(ctx context.Context) error {
+func (m *maintenance) rewrite(ctx context.Context, scarce bool) error {
 	s := m.s
-	old := s.index.Candidates(datafile.Policy{Eligible: func(id engine.FileID) bool { return !m.damaged[id] }})
-	if len(old) == 0 || s.room(toStore, 0) != nil {
+	old := s.index.Candidates(m.policy(scarce))
+	if len(old) == 0 || s.room(toFree, 0) != nil || scarce && (m.waiting || !m.maySqueeze()) {
 		return nil
 	}
 	type plan struct {
@@ -255,6 +281,13 @@ func (m *maintenance) rewrite(ctx context.Context) error {
 		s.b.cfg.Logger.Error("stored records are damaged; their files stay as they are and are not rewritten", "shard", s.id, "error", err)
 		return nil
 	}
+	if errors.Is(err, engine.ErrFull) {
+		if m.tight++; scarce { // even a little was too much
+			m.tight = max(m.tight, 2)
+		}
+		m.tightened = s.b.cfg.Now()
+		return nil
+	}
 	if err != nil || res.Extents == 0 {
 		return err
 	}
@@ -266,6 +299,33 @@ func (m *maintenance) rewrite(ctx context.Context) error {
 	}
 	s.b.cfg.Logger.Info("files rewritten", "shard", s.id, "files", len(old))
 	return nil
+}
+
+// maySqueeze says whether this shard may rewrite on a full disk: one at a time,
+// until the files that it has rewritten are trimmed.
+func (m *maintenance) maySqueeze() bool {
+	if !m.squeezing {
+		m.squeezing = m.s.b.squeeze.TryLock()
+	}
+	return m.squeezing
+}
+
+// policy says which files are worth rewriting. Where space is scarce that is
+// only where very little is left: it must fit into a part of the engine's
+// ballast, the rest of which is for the checkpoints that the old files wait for.
+func (m *maintenance) policy(scarce bool) datafile.Policy {
+	if !scarce {
+		return datafile.Policy{Eligible: func(id engine.FileID) bool { return !m.damaged[id] }}
+	}
+	most := m.s.traits.ReserveBytes / 4 >> max(0, m.tight-1)
+	little := map[engine.FileID]bool{}
+	for _, f := range m.s.index.Files() {
+		little[f.File] = f.Live <= most && !m.damaged[f.File]
+	}
+	return datafile.Policy{
+		OutputBytes: most, SmallFiles: math.MaxInt,
+		Eligible: func(id engine.FileID) bool { return little[id] },
+	}
 }
 
 func (m *maintenance) logReplaced(ctx context.Context, e *replaced) error {

@@ -50,6 +50,7 @@ type Broker struct {
 	flat      flatNames
 	placed    *placed
 	clusterID string
+	squeeze   sync.Mutex // of the one shard that rewrites on a full disk
 
 	randMu sync.Mutex
 	failed chan struct{}
@@ -318,6 +319,7 @@ func (s *shard) start() {
 	go s.sequence()
 	go s.maintain.run()
 	go s.watchJournal()
+	s.maintain.kick()
 }
 
 // watchJournal waits for the journal's failure and makes it the broker's.

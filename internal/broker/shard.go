@@ -78,11 +78,15 @@ const (
 	toStore  need = iota // records: nothing of it
 	toCommit             // offsets, groups, topics, producer ids: half of it
 	toFree               // deletions and retention: nearly all, since they make room
+	toRead               // nothing is logged
 )
 
 // room returns an error when the disk is too full for a command that stores
 // about size bytes.
 func (s *shard) room(n need, size int64) error {
+	if n == toRead {
+		return nil
+	}
 	room := s.eng.Room()
 	if room == math.MaxInt64 {
 		return nil
@@ -156,7 +160,7 @@ func (s *shard) decideAll(batch *[2][]command) {
 // sleep waits for a command or for the next timer. A sleep that took much
 // longer than asked for means that the process or the machine stood still.
 func (s *shard) sleep(timer *time.Timer) {
-	wait := max(0, s.groups.NextDeadline().Sub(time.UnixMilli(s.tick())))
+	wait := s.untilTimers()
 	timer.Reset(wait)
 	began := time.Now()
 	select {
