@@ -22,8 +22,10 @@ type suite struct {
 	admin  *kadm.Client
 }
 
-func TestFranz(t *testing.T) {
-	s := &suite{broker: harness.StartBroker(t)}
+func TestFranz(t *testing.T) { harness.EachShards(t, testFranz) }
+
+func testFranz(t *testing.T, b *harness.Broker) {
+	s := &suite{broker: b}
 	s.admin = kadm.NewClient(s.client(t))
 	cases := map[string]func(*suite, *testing.T){
 		"produce/compression":         (*suite).compression,
@@ -123,12 +125,16 @@ func wantNumbers(t *testing.T, got []*kgo.Record, first int) {
 }
 
 func (s *suite) compression(t *testing.T) {
-	codecs := []kgo.CompressionCodec{kgo.NoCompression(), kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()}
+	codecs := map[string]kgo.CompressionCodec{
+		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+	}
 	count := harness.Pick(5000, 100000)
-	for _, codec := range codecs {
+	for name, codec := range codecs {
 		topic := s.topic(t, 1, nil)
 		s.send(t, numbered(topic, count), kgo.ProducerBatchCompression(codec))
 		wantNumbers(t, s.readAll(t, topic, count), 0)
+		harness.WantCodec(t, s.broker, topic, name)
 	}
 }
 

@@ -13,8 +13,10 @@ import (
 // TestKilledBroker kills the broker twice under an idempotent producer and a
 // consumer group; each value must be there once and in order, and the group
 // must see all and go on where it was.
-func TestKilledBroker(t *testing.T) {
-	s := &suite{broker: harness.StartBroker(t)}
+func TestKilledBroker(t *testing.T) { harness.EachShards(t, testKilledBroker) }
+
+func testKilledBroker(t *testing.T, b *harness.Broker) {
+	s := &suite{broker: b}
 	if !s.broker.Owned() {
 		t.Skip("a broker that is not ours cannot be killed")
 	}

@@ -29,6 +29,7 @@ type Broker struct {
 	HTTP string
 
 	data string
+	args []string // of `waxwing serve`, beside folder and addresses
 	log  *tail
 	cmd  *exec.Cmd
 	dead chan struct{} // closed when cmd has ended
@@ -42,9 +43,16 @@ func StartBroker(t *testing.T, args ...string) *Broker {
 	if b := os.Getenv("WAXWING_CONFORMANCE_BOOTSTRAP"); b != "" {
 		return &Broker{Bootstrap: b}
 	}
-	b := &Broker{data: filepath.Join(t.TempDir(), "data"), log: &tail{limit: logTailBytes}}
+	return StartBrokerIn(t, filepath.Join(t.TempDir(), "data"), args...)
+}
+
+// StartBrokerIn is StartBroker with a data folder that the caller chooses. The
+// broker is always one of ours.
+func StartBrokerIn(t *testing.T, data string, args ...string) *Broker {
+	t.Helper()
+	b := &Broker{data: data, args: args, log: &tail{limit: logTailBytes}}
 	t.Cleanup(func() { b.finish(t) })
-	if err := b.serve(append([]string{"--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"}, args...)); err != nil {
+	if err := b.serve("127.0.0.1:0", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -63,23 +71,26 @@ func (b *Broker) Kill(t *testing.T) {
 	<-b.dead
 }
 
-// Restart serves the same data folder on the same ports again.
+// Restart serves the same data folder on the same ports again, with the same
+// arguments.
 func (b *Broker) Restart(t *testing.T) {
 	t.Helper()
-	if err := b.serve([]string{"--kafka", b.Bootstrap, "--http", b.HTTP}); err != nil {
+	if err := b.serve(b.Bootstrap, b.HTTP); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// serve starts the process and waits until it accepts connections.
-func (b *Broker) serve(args []string) error {
+// serve starts the process on the given addresses and waits until it accepts
+// connections.
+func (b *Broker) serve(kafka, http string) error {
 	bin, err := binary()
 	if err != nil {
 		return err
 	}
 	portFile := b.data + ".ports"
 	os.Remove(portFile)
-	b.cmd = exec.Command(bin, append([]string{"serve", "--data", b.data, "--port-file", portFile}, args...)...)
+	args := []string{"serve", "--data", b.data, "--port-file", portFile, "--kafka", kafka, "--http", http}
+	b.cmd = exec.Command(bin, append(args, b.args...)...)
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	b.cmd.SysProcAttr = ProcessGroup()
 	if err := b.cmd.Start(); err != nil {

@@ -19,6 +19,24 @@ func Pick(sample, full int) int {
 	return sample
 }
 
+// Shards are the numbers of shards with which a suite runs: one, and when the
+// whole suites run three too, unless the broker is not ours.
+func Shards() []int {
+	if Full() && os.Getenv("WAXWING_CONFORMANCE_BOOTSTRAP") == "" {
+		return []int{1, 3}
+	}
+	return []int{1}
+}
+
+// EachShards runs run as a subtest against a broker for each of Shards.
+func EachShards(t *testing.T, run func(*testing.T, *Broker)) {
+	for _, n := range Shards() {
+		t.Run(fmt.Sprintf("shards=%d", n), func(t *testing.T) {
+			run(t, StartBroker(t, "--shards", fmt.Sprint(n)))
+		})
+	}
+}
+
 // Root is the folder of the repository.
 func Root() (string, error) {
 	_, file, _, ok := runtime.Caller(0)

@@ -50,9 +50,13 @@ final class Kit {
         return newTopic(partitions, Map.of());
     }
 
-    /** Creates a topic, waits until its partitions have leaders, and returns its name. */
     static String newTopic(int partitions, Map<String, String> configs) throws Exception {
-        String name = fresh("java");
+        return newTopic("java", partitions, configs);
+    }
+
+    /** Creates a topic, waits until its partitions have leaders, and returns its name. */
+    static String newTopic(String prefix, int partitions, Map<String, String> configs) throws Exception {
+        String name = fresh(prefix);
         get(ADMIN.createTopics(List.of(new NewTopic(name, partitions, (short) 1).configs(configs))).all());
         awaitTopic(name, partitions);
         return name;

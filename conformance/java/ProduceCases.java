@@ -36,7 +36,7 @@ final class ProduceCases {
     }
 
     static void compression(String codec) throws Exception {
-        String topic = Kit.newTopic(1);
+        String topic = Kit.newTopic("java-codec-" + codec, 1, Map.of());
         int count = Kit.FULL ? 20000 : 2000;
         String text = "the waxwing passes the berry on ".repeat(8);
         var records = IntStream.range(0, count).mapToObj(i -> new ProducerRecord<>(topic, "" + i, i + text)).toList();

@@ -22,8 +22,10 @@ func TestJavaClient(t *testing.T) {
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("javac: %v\n%s", err, out)
 	}
-	harness.RunProgram(t, harness.StartBroker(t), harness.Program{
+	b := harness.StartBroker(t)
+	harness.RunProgram(t, b, harness.Program{
 		Args:    []string{"java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classes + ":" + jars, "Main"},
 		Timeout: 4 * time.Minute,
 	})
+	harness.WantCodecs(t, b, "java")
 }

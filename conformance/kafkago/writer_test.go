@@ -40,7 +40,7 @@ func (s *suite) acks(t *testing.T) {
 }
 
 func (s *suite) compression(t *testing.T) {
-	for _, codec := range []kafka.Compression{kafka.Gzip, kafka.Snappy, kafka.Lz4, kafka.Zstd} {
+	for name, codec := range map[string]kafka.Compression{"gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4, "zstd": kafka.Zstd} {
 		topic := s.topic(t, 1)
 		w := s.writer(topic)
 		w.Compression = codec
@@ -50,6 +50,7 @@ func (s *suite) compression(t *testing.T) {
 		}
 		write(t, w, messages...)
 		wantNumbers(t, s.readAll(t, topic, 300), 0)
+		harness.WantCodec(t, s.broker, topic, name)
 	}
 }
 

@@ -48,8 +48,8 @@ async function withAdmin(fn, options = {}) {
 }
 
 /** Creates a topic and returns its name. */
-async function newTopic(numPartitions = 1, configEntries = []) {
-  const topic = fresh('js')
+async function newTopic(numPartitions = 1, configEntries = [], prefix = 'js') {
+  const topic = fresh(prefix)
   await withAdmin(async admin => {
     await admin.createTopics({ topics: [{ topic, numPartitions, replicationFactor: 1, configEntries }], waitForLeaders: false })
     await leaders(admin, topic)

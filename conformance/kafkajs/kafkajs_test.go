@@ -10,9 +10,12 @@ import (
 
 func TestKafkaJS(t *testing.T) {
 	modules := harness.Tool(t, "node", "node_modules")
-	harness.RunProgram(t, harness.StartBroker(t), harness.Program{
-		Args:    []string{"node", "main.js"},
-		Env:     []string{"NODE_PATH=" + modules},
-		Timeout: 4 * time.Minute,
+	harness.EachShards(t, func(t *testing.T, b *harness.Broker) {
+		harness.RunProgram(t, b, harness.Program{
+			Args:    []string{"node", "main.js"},
+			Env:     []string{"NODE_PATH=" + modules},
+			Timeout: 4 * time.Minute,
+		})
+		harness.WantCodecs(t, b, "js")
 	})
 }

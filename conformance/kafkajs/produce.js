@@ -104,7 +104,7 @@ for (const [name, createPartitioner] of Object.entries(partitioners)) {
 
 for (const [name, compression] of Object.entries(CompressionTypes)) {
   test(`produce/compression ${name}`, async () => {
-    const topic = await c.newTopic()
+    const topic = await c.newTopic(1, [], `js-codec-${name.toLowerCase()}`)
     const text = 'the waxwing passes the berry on '.repeat(40)
     const messages = Array.from({ length: 200 }, (_, i) => ({ key: String(i), value: `${i} ${text}`, headers: { h: 'x' } }))
     await c.send(topic, messages, { compression })

@@ -47,8 +47,9 @@ var maySkip = map[string]string{
 // a suite that ran nothing does not count as passed.
 const atLeast = 400
 
-func TestKgoSuite(t *testing.T) {
-	b := harness.StartBroker(t)
+func TestKgoSuite(t *testing.T) { harness.EachShards(t, testKgoSuite) }
+
+func testKgoSuite(t *testing.T, b *harness.Broker) {
 	results := run(t, b)
 	passed := 0
 	for name, action := range results {

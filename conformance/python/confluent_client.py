@@ -28,9 +28,9 @@ def done(futures):
     return futures.result(timeout=20)
 
 
-def new_topic(partitions=1, config=None):
+def new_topic(partitions=1, config=None, prefix="py"):
     """Creates a topic, waits until its partitions have leaders, and returns its name."""
-    name = fresh("py")
+    name = fresh(prefix)
     done(admin().create_topics([NewTopic(name, partitions, 1, config=config or {})]))
     wait_topic(name, partitions)
     return name

@@ -11,7 +11,7 @@ from runner import FULL, case, equal, fresh
 
 
 def compression(codec):
-    topic = c.new_topic(2)
+    topic = c.new_topic(2, prefix=f"py-codec-{codec}")
     count = 20000 if FULL else 2000
     text = "the waxwing passes the berry on " * 8
     messages = [{"key": str(i), "value": f"{i} {text}", "partition": i % 2} for i in range(count)]

@@ -17,8 +17,8 @@ def admin():
     return KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
 
 
-def new_topic(partitions=1, configs=None):
-    name = fresh("kpy")
+def new_topic(partitions=1, configs=None, prefix="kpy"):
+    name = fresh(prefix)
     client = admin()
     client.create_topics({name: {"num_partitions": partitions, "replication_factor": 1, "configs": configs or {}}})
     client.wait_for_topics([name])
@@ -82,7 +82,7 @@ def fails_with(kind, fn):
 
 
 def compression(codec):
-    topic = new_topic()
+    topic = new_topic(prefix=f"kpy-codec-{codec or 'none'}")
     messages = [{"key": b"%d" % i, "value": b"%d " % i + b"the waxwing passes the berry on " * 20} for i in range(400)]
     send(topic, messages, compression_type=codec, linger_ms=20)
     got = read_all(topic, 400)

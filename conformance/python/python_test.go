@@ -9,14 +9,17 @@ import (
 	"github.com/waxwing-mq/waxwing/conformance/harness"
 )
 
-func TestConfluentKafka(t *testing.T) { run(t, "confluent_main.py") }
+func TestConfluentKafka(t *testing.T) { run(t, "confluent_main.py", "py") }
 
-func TestKafkaPython(t *testing.T) { run(t, "kafka_python_main.py") }
+func TestKafkaPython(t *testing.T) { run(t, "kafka_python_main.py", "kpy") }
 
-func run(t *testing.T, script string) {
+// run runs a script, whose topics begin with prefix.
+func run(t *testing.T, script, prefix string) {
 	python := harness.Tool(t, "python", "bin", "python")
-	harness.RunProgram(t, harness.StartBroker(t), harness.Program{
+	b := harness.StartBroker(t)
+	harness.RunProgram(t, b, harness.Program{
 		Args:    []string{python, "-B", "-u", script},
 		Timeout: 4 * time.Minute,
 	})
+	harness.WantCodecs(t, b, prefix)
 }

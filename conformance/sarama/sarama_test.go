@@ -15,6 +15,7 @@ import (
 
 // suite is one broker seen through one protocol version.
 type suite struct {
+	broker    *harness.Broker
 	bootstrap []string
 	version   sarama.KafkaVersion
 }
@@ -39,7 +40,7 @@ func TestSarama(t *testing.T) {
 		"records":     (*suite).records,
 	}
 	for version, v := range versions {
-		s := &suite{bootstrap: []string{b.Bootstrap}, version: v}
+		s := &suite{broker: b, bootstrap: []string{b.Bootstrap}, version: v}
 		for name, run := range cases {
 			t.Run(version+"/"+name, func(t *testing.T) { t.Parallel(); run(s, t) })
 		}
@@ -159,6 +160,7 @@ func (s *suite) compression(t *testing.T) {
 		if got[300].Offset != 300 {
 			t.Errorf("%v: the last message is at offset %d", codec, got[300].Offset)
 		}
+		harness.WantCodec(t, s.broker, topic, codec.String())
 	}
 }
 
