@@ -9,6 +9,12 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/record"
 )
 
+// producersMax bounds how many idempotent producers a shard remembers, counted
+// in each of its partitions. One takes about 200 bytes. Beyond it those that were
+// silent for longest are forgotten, as producer.id.expiration.ms would sooner or
+// later: then the next batch of theirs is taken whatever its sequence.
+const producersMax = 1_000_000
+
 // AppendItem is one record batch for one partition.
 type AppendItem struct {
 	Partition *Partition
@@ -133,6 +139,11 @@ func (s *shard) append(it *AppendItem) {
 	case topic.StaleEpoch:
 		it.Err = errf(InvalidProducerEpoch, "producer %d: epoch %d is old", h.ProducerID, h.ProducerEpoch)
 		return
+	}
+	if h.ProducerID >= 0 && !l.Knows(h.ProducerID) {
+		if f, full := s.d.logs.DecideForget(s.producersMax); full {
+			s.log(typeForgotten, &f, nil, nil)
+		}
 	}
 	it.Base = e.Base
 	record.Patch(it.Batch, e.Base, int32(s.eng.Epoch()))

@@ -61,6 +61,21 @@ func (b *Broker) Rewritten() (n int) {
 // Short says whether the disk is full for any shard.
 func (b *Broker) Short() bool { return b.short() }
 
+// SetProducersMax sets how many producers each shard remembers.
+func (b *Broker) SetProducersMax(n int) {
+	for _, s := range b.shards {
+		s.producersMax = n
+	}
+}
+
+// ProducersKnown is how many all shards remember.
+func (b *Broker) ProducersKnown() (n int) {
+	for _, s := range b.shards {
+		n += s.d.logs.Producers()
+	}
+	return n
+}
+
 // HideAmongStrangers has shard 0 forget a topic's partitions among others that
 // cannot be looked at.
 func (b *Broker) HideAmongStrangers(id TopicID) {

@@ -201,3 +201,41 @@ func TestRecordsWithoutTimestamp(t *testing.T) {
 		t.Fatalf("retention keeps what is old: %+v", got)
 	}
 }
+
+// TestProducersAreBounded: of many producers the oldest are forgotten; those
+// that go on are not, and a restart replays the same.
+func TestProducersAreBounded(t *testing.T) {
+	f := newFixture(t, 1)
+	f.create("t", 3, nil)
+	f.SetProducersMax(50)
+	for i := range 400 {
+		p := f.partition("t", i%3)
+		if it := f.append(p, f.batch(int64(1000+i), 0, 0, "x")); it.Err != nil {
+			t.Fatal(it.Err)
+		}
+		// One that goes on keeps its place, and its repeats are known.
+		steady := f.partition("t", 0)
+		first := f.append(steady, f.batch(7, 0, int32(i), "x"))
+		again := f.append(steady, f.batch(7, 0, int32(i), "x"))
+		if first.Err != nil || again.Err != nil || again.Base != first.Base {
+			t.Fatalf("batch %d: at %d (%v), and again at %d (%v)", i, first.Base, first.Err, again.Base, again.Err)
+		}
+		if n := f.ProducersKnown(); n > 50 {
+			t.Fatalf("%d producers are remembered", n)
+		}
+	}
+	slot, live := f.State(0)
+	f.Abandon()
+	if err := f.eng.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.open()
+	if at, got := f.Recovered(0); at != slot || !bytes.Equal(got, live) {
+		t.Fatalf("replay up to slot %d differs from what was live at slot %d", at, slot)
+	}
+	f.maintain()
+	f.restart() // through a checkpoint
+	if n := f.ProducersKnown(); n != 50 {
+		t.Fatalf("%d producers after a restart", n)
+	}
+}

@@ -114,9 +114,10 @@ func (b *Broker) openShard(ctx context.Context, id engine.ShardID) (*shard, erro
 	}
 	s := &shard{
 		id: id, b: b, eng: eng, traits: b.cfg.Engine.Traits(), inbox: newInbox(),
-		replies: map[group.Token]func(group.Body, error){},
-		parts:   map[datafile.LogID]*Partition{},
-		held:    map[TopicID][]*Partition{},
+		producersMax: producersMax,
+		replies:      map[group.Token]func(group.Body, error){},
+		parts:        map[datafile.LogID]*Partition{},
+		held:         map[TopicID][]*Partition{},
 	}
 	if err := s.recover(ctx); err != nil {
 		eng.Release()

@@ -37,6 +37,8 @@ type shard struct {
 	token   atomic.Uint64 // the last one given
 	full    atomic.Bool   // the last append was refused for want of space
 
+	producersMax int
+
 	leftovers atomic.Bool // clear has something left to do
 
 	// Owned by the publisher.

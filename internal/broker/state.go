@@ -24,6 +24,7 @@ const (
 	typeStarted          = 4
 	typeProducersExpired = 5
 	typeClosed           = 6
+	typeForgotten        = 7
 	typeCreated          = 16
 	typeDeleted          = 17
 	typeGrown            = 18
@@ -81,6 +82,8 @@ func (d *durable) apply(e journal.Entry) error {
 		return applied(e.Body, new(topic.ProducersExpired), d.logs.ApplyProducersExpired)
 	case typeClosed:
 		return applied(e.Body, new(topic.Closed), d.logs.ApplyClosed)
+	case typeForgotten:
+		return applied(e.Body, new(topic.ProducersForgotten), d.logs.ApplyProducersForgotten)
 	case typeCreated:
 		return applied(e.Body, new(topic.Created), d.catalog.ApplyCreated)
 	case typeDeleted:

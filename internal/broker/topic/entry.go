@@ -158,6 +158,37 @@ func (e *ProducersExpired) Decode(b []byte) error {
 	return r.Done()
 }
 
+// ProducerOf is a producer as one log knows it.
+type ProducerOf struct {
+	Log datafile.LogID
+	ID  int64 // producer id
+}
+
+// ProducersForgotten says that logs forget some producers, of which there were
+// too many.
+//
+//	u count · count × (u log · s producer id)
+type ProducersForgotten struct{ Producers []ProducerOf }
+
+// Append encodes the entry.
+func (e *ProducersForgotten) Append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(e.Producers)))
+	for _, p := range e.Producers {
+		dst = binary.AppendVarint(binary.AppendUvarint(dst, uint64(p.Log)), p.ID)
+	}
+	return dst
+}
+
+// Decode is the reverse of Append.
+func (e *ProducersForgotten) Decode(b []byte) error {
+	r := enc.NewReader(b)
+	e.Producers = make([]ProducerOf, r.Count(2))
+	for i := range e.Producers {
+		e.Producers[i] = ProducerOf{Log: datafile.LogID(r.Uvarint()), ID: r.Varint()}
+	}
+	return r.Done()
+}
+
 // Created says that a topic exists, and where its partitions are. It stands
 // in the log of shard 0, after each shard has opened its part.
 //

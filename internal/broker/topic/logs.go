@@ -7,8 +7,10 @@
 package topic
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/waxwing-mq/waxwing/internal/datafile"
@@ -23,6 +25,7 @@ type EpochStart struct {
 
 // Log is one partition's durable state.
 type Log struct {
+	ID        datafile.LogID
 	Topic     ID
 	Partition int32
 	Start     int64 // first offset that can be read
@@ -36,6 +39,7 @@ type Logs struct {
 	byID    map[datafile.LogID]*Log
 	byTopic map[ID]map[int32]datafile.LogID
 	next    datafile.LogID // the next id to give; ids are never used twice
+	aging   aging
 }
 
 // NewLogs returns the state of an empty shard.
@@ -117,6 +121,9 @@ const (
 	StaleEpoch                        // a later producer epoch was seen
 )
 
+// Knows says whether the log remembers a producer.
+func (l *Log) Knows(producerID int64) bool { return l.producers[producerID] != nil }
+
 // DecideAppend says whether a batch may be appended, and the entry if so.
 func (l *Log) DecideAppend(id datafile.LogID, b Batch) (Appended, Outcome) {
 	e := Appended{
@@ -158,11 +165,14 @@ func (s *Logs) ApplyAppended(e *Appended, epoch uint32, now int64) error {
 		if l.producers == nil {
 			l.producers = map[int64]*producer{}
 		}
-		p = &producer{}
+		p = &producer{log: l, id: e.ProducerID}
 		l.producers[e.ProducerID] = p
+	} else {
+		s.aging.remove(p)
 	}
-	if p.n > 0 && p.epoch != e.ProducerEpoch {
-		*p = producer{}
+	s.aging.add(p)
+	if p.epoch != e.ProducerEpoch {
+		p.n = 0
 	}
 	p.epoch, p.time = e.ProducerEpoch, now
 	p.push(batch{e.FirstSequence, lastSequence(e.FirstSequence, e.Count), e.Base})
@@ -178,7 +188,7 @@ func (s *Logs) ApplyOpened(e *Opened) {
 	}
 	for i, p := range e.Partitions {
 		id := e.First + datafile.LogID(i)
-		s.byID[id] = &Log{Topic: e.Topic, Partition: p}
+		s.byID[id] = &Log{ID: id, Topic: e.Topic, Partition: p}
 		parts[p] = id
 	}
 	s.next = e.First + datafile.LogID(len(e.Partitions))
@@ -193,10 +203,14 @@ func (s *Logs) ApplyClosed(e *Closed) { s.drop(e.Topic, e.From) }
 func (s *Logs) drop(t ID, from int32) {
 	parts := s.byTopic[t]
 	for p, id := range parts {
-		if p >= from {
-			delete(s.byID, id)
-			delete(parts, p)
+		if p < from {
+			continue
 		}
+		for _, pr := range s.byID[id].producers {
+			s.aging.remove(pr)
+		}
+		delete(s.byID, id)
+		delete(parts, p)
 	}
 	if len(parts) == 0 {
 		delete(s.byTopic, t)
@@ -217,28 +231,47 @@ func (s *Logs) ApplyStarted(e *Started) {
 
 // ApplyProducersExpired forgets idle producers.
 func (s *Logs) ApplyProducersExpired(e *ProducersExpired) {
-	for _, l := range s.byID {
-		for id, p := range l.producers {
-			if p.time < e.Before {
-				delete(l.producers, id)
-			}
-		}
-		if len(l.producers) == 0 {
-			l.producers = nil
-		}
+	for s.HasProducersBefore(e.Before) {
+		s.forget(s.aging.oldest)
 	}
 }
 
 // HasProducersBefore says whether ProducersExpired{before} would do anything.
 func (s *Logs) HasProducersBefore(before int64) bool {
-	for _, l := range s.byID {
-		for _, p := range l.producers {
-			if p.time < before {
-				return true
-			}
+	return s.aging.oldest != nil && s.aging.oldest.time < before
+}
+
+func (s *Logs) forget(p *producer) {
+	s.aging.remove(p)
+	delete(p.log.producers, p.id)
+	if len(p.log.producers) == 0 {
+		p.log.producers = nil
+	}
+}
+
+// Producers is how many producers the logs remember, each log for itself.
+func (s *Logs) Producers() int { return s.aging.n }
+
+// DecideForget returns the entry that makes room for one more producer when
+// the logs remember max of them: it forgets the oldest, a thousandth of all, so
+// that it is not needed at each append. ok is false when there is room.
+func (s *Logs) DecideForget(max int) (e ProducersForgotten, ok bool) {
+	if s.aging.n < max {
+		return e, false
+	}
+	for p := s.aging.oldest; p != nil && len(e.Producers) <= s.aging.n-max+max/1000; p = p.newer {
+		e.Producers = append(e.Producers, ProducerOf{p.log.ID, p.id})
+	}
+	return e, true
+}
+
+// ApplyProducersForgotten forgets some producers.
+func (s *Logs) ApplyProducersForgotten(e *ProducersForgotten) {
+	for _, x := range e.Producers {
+		if l := s.byID[x.Log]; l != nil && l.producers[x.ID] != nil {
+			s.forget(l.producers[x.ID])
 		}
 	}
-	return false
 }
 
 // Producer is what DescribeProducers shows of an idempotent producer.
@@ -283,22 +316,32 @@ func (s *Logs) Snapshot(dst []byte) []byte {
 // Restore reads what Snapshot wrote.
 func (s *Logs) Restore(r *enc.Reader) error {
 	*s = *NewLogs()
+	var all []*producer
 	s.next = datafile.LogID(r.Uvarint())
 	for n := r.Count(20); n > 0 && r.Err() == nil; n-- {
 		id := datafile.LogID(r.Uvarint())
-		l := &Log{}
+		l := &Log{ID: id}
 		copy(l.Topic[:], r.Take(16))
 		l.Partition = int32(r.Uvarint())
 		l.Start, l.Next = r.Varint(), r.Varint()
 		for k := r.Count(2); k > 0; k-- {
 			l.Epochs = append(l.Epochs, EpochStart{uint32(r.Uvarint()), r.Varint()})
 		}
-		l.producers = readProducers(r)
+		l.producers = readProducers(r, l)
+		for _, p := range l.producers {
+			all = append(all, p)
+		}
 		s.byID[id] = l
 		if s.byTopic[l.Topic] == nil {
 			s.byTopic[l.Topic] = map[int32]datafile.LogID{}
 		}
 		s.byTopic[l.Topic][l.Partition] = id
+	}
+	slices.SortFunc(all, func(a, b *producer) int {
+		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.log.ID, b.log.ID), cmp.Compare(a.id, b.id))
+	})
+	for _, p := range all {
+		s.aging.add(p)
 	}
 	return r.Err()
 }

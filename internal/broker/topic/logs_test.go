@@ -3,10 +3,12 @@ package topic
 import (
 	"bytes"
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/waxwing-mq/waxwing/internal/datafile"
 	"github.com/waxwing-mq/waxwing/internal/enc"
 )
 
@@ -83,6 +85,7 @@ func TestReplayEqualsLive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		live, _ := open(t)
 		replay, _ := open(t)
+		now := int64(1000)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 9).Draw(t, "op") {
 			case 0:
@@ -93,9 +96,31 @@ func TestReplayEqualsLive(t *testing.T) {
 				live.ApplyStarted(&e)
 				replay.ApplyStarted(&got)
 			case 1:
-				e := ProducersExpired{rapid.Int64Range(900, 1100).Draw(t, "before")}
+				e := ProducersExpired{now - rapid.Int64Range(-5, 20).Draw(t, "age")}
 				live.ApplyProducersExpired(&e)
 				replay.ApplyProducersExpired(&e)
+				for _, p := range live.Get(1).Producers() {
+					if p.LastTime < e.Before {
+						t.Fatalf("producer %d outlives its expiry", p.ID)
+					}
+				}
+			case 2:
+				max := rapid.IntRange(1, 4).Draw(t, "max")
+				before := live.Producers()
+				e, ok := live.DecideForget(max)
+				if ok != (before >= max) {
+					t.Fatalf("%d producers, at most %d: %v", before, max, ok)
+				}
+				if !ok {
+					continue
+				}
+				var got ProducersForgotten
+				decode(t, e.Append(nil), &got)
+				live.ApplyProducersForgotten(&e)
+				replay.ApplyProducersForgotten(&got)
+				if live.Producers() != max-1 {
+					t.Fatalf("%d producers are left", live.Producers())
+				}
 			default:
 				b := Batch{
 					Count:         rapid.Int64Range(1, 4).Draw(t, "count"),
@@ -110,7 +135,7 @@ func TestReplayEqualsLive(t *testing.T) {
 				var got Appended
 				decode(t, e.Append(nil), &got)
 				epoch := uint32(rapid.IntRange(1, 3).Draw(t, "leader epoch"))
-				now := rapid.Int64Range(800, 1200).Draw(t, "now")
+				now += rapid.Int64Range(0, 10).Draw(t, "passed") // time never goes back in a log
 				if err := live.ApplyAppended(&e, epoch, now); err != nil {
 					t.Fatal(err)
 				}
@@ -130,8 +155,71 @@ func TestReplayEqualsLive(t *testing.T) {
 			if !bytes.Equal(snap, restored.Snapshot(nil)) {
 				t.Fatal("a restored snapshot differs")
 			}
+			checkAging(t, live)
+			checkAging(t, restored)
 		}
 	})
+}
+
+// checkAging: all producers are in the list, oldest first.
+func checkAging(t *rapid.T, s *Logs) {
+	n, last := 0, int64(0)
+	for p := s.aging.oldest; p != nil; p = p.newer {
+		if p.time < last || s.byID[p.log.ID].producers[p.id] != p || p.newer == nil && s.aging.newest != p {
+			t.Fatalf("producer %d of log %d is out of order, or forgotten", p.id, p.log.ID)
+		}
+		n, last = n+1, p.time
+	}
+	all := 0
+	for _, l := range s.byID {
+		all += len(l.producers)
+	}
+	if n != all || n != s.Producers() {
+		t.Fatalf("%d producers, of which %d in the list, and %d are counted", all, n, s.Producers())
+	}
+}
+
+// TestOldestProducersAreForgotten, a thousandth at a time, in all logs; those of
+// a dropped topic are forgotten with it.
+func TestOldestProducersAreForgotten(t *testing.T) {
+	s := NewLogs()
+	for i := range byte(3) {
+		e, _ := s.DecideOpen(ID{i}, []int32{0, 1})
+		s.ApplyOpened(&e)
+	}
+	const max = 3000
+	for i := range int64(max) {
+		id := datafile.LogID(1 + i%6)
+		e, _ := s.Get(id).DecideAppend(id, Batch{Count: 1, ProducerID: i})
+		if err := s.ApplyAppended(&e, 1, i); err != nil {
+			t.Fatal(err)
+		}
+		if _, full := s.DecideForget(max); full != (i == max-1) {
+			t.Fatalf("full with %d producers", i+1)
+		}
+	}
+	again, _ := s.Get(1).DecideAppend(1, Batch{Count: 1, ProducerID: 0, FirstSequence: 1})
+	if err := s.ApplyAppended(&again, 1, max); err != nil { // the oldest is heard of again
+		t.Fatal(err)
+	}
+	e, full := s.DecideForget(max)
+	want := []ProducerOf{{2, 1}, {3, 2}, {4, 3}, {5, 4}}
+	if !full || !slices.Equal(e.Producers, want) {
+		t.Fatalf("%+v", e)
+	}
+	s.ApplyProducersForgotten(&e)
+	if s.Producers() != max-4 || s.Get(2).Knows(1) || !s.Get(1).Knows(0) || !s.Get(6).Knows(5) {
+		t.Fatalf("%d producers are left", s.Producers())
+	}
+	s.ApplyDropped(&Dropped{ID{0}})
+	if n := s.Producers(); n != max-4-(max/3-1) {
+		t.Fatalf("%d producers are left after a topic was dropped", n)
+	}
+	s.ApplyProducersForgotten(&ProducersForgotten{want}) // of a log that is gone, and gone themselves
+	s.ApplyProducersExpired(&ProducersExpired{Before: max - 6})
+	if n := s.Producers(); n != 4 {
+		t.Fatalf("%d producers are left after all others have expired", n)
+	}
 }
 
 func decode(t *rapid.T, b []byte, x interface{ Decode([]byte) error }) {

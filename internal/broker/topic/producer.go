@@ -20,10 +20,49 @@ type batch struct {
 
 // producer is what a partition knows of one idempotent producer.
 type producer struct {
+	log   *Log
+	id    int64
 	epoch int16
 	n     uint8 // batches remembered
 	time  int64 // ms, when the last batch was appended
 	ring  [window]batch
+
+	older, newer *producer // in the shard's aging
+}
+
+// aging are all producers of a shard, sorted by when they last appended: entries
+// come in the order of their times, so who appends becomes the newest. It only
+// helps to find the oldest; what becomes of them stands in the log.
+type aging struct {
+	oldest, newest *producer
+	n              int
+}
+
+// add takes p in as the newest.
+func (a *aging) add(p *producer) {
+	p.older, p.newer = a.newest, nil
+	if a.newest != nil {
+		a.newest.newer = p
+	} else {
+		a.oldest = p
+	}
+	a.newest = p
+	a.n++
+}
+
+func (a *aging) remove(p *producer) {
+	if p.older != nil {
+		p.older.newer = p.newer
+	} else {
+		a.oldest = p.newer
+	}
+	if p.newer != nil {
+		p.newer.older = p.older
+	} else {
+		a.newest = p.older
+	}
+	p.older, p.newer = nil, nil
+	a.n--
 }
 
 // last is the newest batch; n must not be 0.
@@ -106,7 +145,7 @@ func appendProducers(dst []byte, ps map[int64]*producer) []byte {
 	return dst
 }
 
-func readProducers(r *enc.Reader) map[int64]*producer {
+func readProducers(r *enc.Reader, l *Log) map[int64]*producer {
 	n := r.Count(4)
 	if n == 0 {
 		return nil
@@ -114,7 +153,7 @@ func readProducers(r *enc.Reader) map[int64]*producer {
 	ps := make(map[int64]*producer, n)
 	for ; n > 0 && r.Err() == nil; n-- {
 		id := r.Varint()
-		p := &producer{epoch: int16(r.Varint()), time: r.Varint()}
+		p := &producer{log: l, id: id, epoch: int16(r.Varint()), time: r.Varint()}
 		for k := min(r.Uvarint(), window); k > 0; k-- {
 			p.push(batch{first: int32(r.Uvarint()), last: int32(r.Uvarint()), base: r.Varint()})
 		}
