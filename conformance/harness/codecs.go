@@ -21,7 +21,7 @@ var codecs = []string{"none", "gzip", "snappy", "lz4", "zstd"}
 func WantCodec(t *testing.T, b *Broker, topic, codec string) {
 	t.Helper()
 	with := map[string]int{}
-	for _, r := range readAll(t, b, topic) {
+	for _, r := range ReadAll(t, b, topic) {
 		with[codecs[r.Attrs.CompressionType()]]++
 	}
 	total := 0
@@ -69,8 +69,9 @@ func client(t *testing.T, b *Broker, opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-// readAll reads what a topic holds now.
-func readAll(t *testing.T, b *Broker, topic string) []*kgo.Record {
+// ReadAll reads what a topic holds now, within a minute. The records of a
+// partition are in its order.
+func ReadAll(t *testing.T, b *Broker, topic string) []*kgo.Record {
 	t.Helper()
 	cl := client(t, b, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	defer cl.Close()
