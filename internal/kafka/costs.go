@@ -16,14 +16,14 @@ const (
 	fetchElementBytes   = 512     // of a fetch: with its want, its result and its place in a session
 	fetchWaitBytes      = 384     // a partition of a fetch that waits
 
-	answerBytes          = 512     // any response
-	answerElementBytes   = 400     // what the response says about one element
-	topicMetadataBytes   = 640     // a topic in Metadata and the like, with the longest name
-	topicRefBytes        = 64      // a topic in a list of all
-	partMetadataBytes    = 256     // a partition
-	configEntryBytes     = 800     // a setting with synonyms and documentation, without long values
-	createdTopicBytes    = 6 << 10 // a topic with its settings in CreateTopics
-	describedMemberBytes = 320     // a member of a group, without its texts
+	answerBytes          = 512      // any response
+	answerElementBytes   = 400      // what the response says about one element
+	topicMetadataBytes   = 640      // a topic in Metadata and the like, with the longest name
+	topicRefBytes        = 64       // a topic in a list of all
+	partMetadataBytes    = 256      // a partition
+	configEntryBytes     = 800      // a setting with synonyms and documentation, without long values
+	createdTopicBytes    = 12 << 10 // a topic with its settings in CreateTopics
+	describedMemberBytes = 320      // a member of a group, without its texts
 	listedGroupBytes     = 320
 	offsetBytes          = 192 // a committed offset, without its text
 	producerBytes        = 192

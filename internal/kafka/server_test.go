@@ -86,7 +86,13 @@ func start(t testing.TB, options ...option) *node {
 	}
 	host, port, _ := net.SplitHostPort(ln.Addr().String())
 	number, _ := strconv.Atoi(port)
-	kc.Advertised = func() (string, int32) { return host, int32(number) }
+	asked := kc.Advertised // a test may want to know
+	kc.Advertised = func() (string, int32) {
+		if asked != nil {
+			asked()
+		}
+		return host, int32(number)
+	}
 	s := kafka.New(kc)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
