@@ -486,6 +486,9 @@ func TestRewriteKeepsWhatIsLive(t *testing.T) {
 	if n, _ := f.files(); n > 3 {
 		t.Fatalf("%d journal files are left", n)
 	}
+	if n := f.Replaced(); n > 3 {
+		t.Fatalf("the state remembers %d files, most of which are gone", n)
+	}
 	for round := range 2 {
 		for i := range 2 {
 			got := f.read(f.partition("kept", i), 0)

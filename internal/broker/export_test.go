@@ -58,6 +58,14 @@ func (b *Broker) Rewritten() (n int) {
 	return n
 }
 
+// Replaced is how many journal files the state remembers as replaced.
+func (b *Broker) Replaced() (n int) {
+	for _, s := range b.shards {
+		n += len(s.d.files.gone)
+	}
+	return n
+}
+
 // Short says whether the disk is full for any shard.
 func (b *Broker) Short() bool { return b.short() }
 
@@ -74,6 +82,12 @@ func (b *Broker) ProducersKnown() (n int) {
 		n += s.d.logs.Producers()
 	}
 	return n
+}
+
+// StoreSettings stores dynamic broker settings as they are, as another version
+// may have.
+func (b *Broker) StoreSettings(ctx context.Context, m map[string]string) error {
+	return b.configure(ctx, topic.ID{}, m)
 }
 
 // HideAmongStrangers has shard 0 forget a topic's partitions among others that

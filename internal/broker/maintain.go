@@ -84,7 +84,10 @@ func (m *maintenance) run() {
 		}
 		if err := m.step(ctx, false); err != nil && ctx.Err() == nil {
 			m.s.b.cfg.Logger.Error("background work failed; it will be tried again", "shard", m.s.id, "error", err)
-			time.Sleep(maintainEvery)
+			select { // whoever wakes it, not sooner than this
+			case <-m.stop:
+			case <-time.After(maintainEvery):
+			}
 		}
 	}
 }
@@ -388,7 +391,33 @@ func (m *maintenance) trim(ctx context.Context) error {
 		return nil
 	}
 	s.b.cfg.Logger.Debug("journal files trimmed", "shard", s.id, "files", len(trim))
-	return s.eng.Trim(trim...)
+	if err := s.eng.Trim(trim...); err != nil {
+		return err
+	}
+	return m.forgetTrimmed(ctx)
+}
+
+// forgetTrimmed logs which replaced journal files are not there any more: the
+// state need not remember that they were replaced.
+func (m *maintenance) forgetTrimmed(ctx context.Context) error {
+	s := m.s
+	there := map[engine.FileID]bool{}
+	for _, f := range s.eng.Files() {
+		there[f.ID] = true
+	}
+	_, err := call(ctx, s, func(int64) (struct{}, error) {
+		e := &trimmed{}
+		for _, id := range s.d.files.gone {
+			if !there[id] {
+				e.Files = append(e.Files, id)
+			}
+		}
+		if len(e.Files) > 0 && s.room(toFree, 0) == nil {
+			s.log(typeTrimmed, e, nil, nil)
+		}
+		return struct{}{}, nil
+	})
+	return err
 }
 
 // forget logs that dead rewritten files are no longer part of the data.

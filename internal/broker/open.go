@@ -101,6 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 
 func (b *Broker) releaseShards() {
 	for _, s := range b.shards {
+		s.index.Close()
 		s.eng.Release()
 	}
 }
@@ -265,7 +266,10 @@ func (s *shard) sweep(ctx context.Context) error {
 // left half done.
 func (b *Broker) begin(ctx context.Context) error {
 	home := b.shards[0]
-	if err := b.applySettings(home.d.catalog.Settings); err != nil {
+	if err := b.applySettings(nil); err != nil {
+		return err
+	}
+	if err := b.applySettings(b.usable(home.d.catalog.Settings)); err != nil {
 		return err
 	}
 	for _, s := range b.shards {
@@ -369,6 +373,20 @@ func (b *Broker) found(ctx context.Context) error {
 		b.clusterID = base64.RawURLEncoding.EncodeToString(id[:])
 	}
 	return err
+}
+
+// usable leaves out stored dynamic settings that this version does not take:
+// they were valid when they were stored, and are no reason not to start.
+func (b *Broker) usable(dynamic map[string]string) map[string]string {
+	out := map[string]string{}
+	for name, value := range dynamic {
+		if _, err := settings.ParseBroker(b.cfg.Settings, map[string]string{name: value}); err != nil {
+			b.cfg.Logger.Warn("a stored broker setting is not valid and does not hold", "error", err)
+			continue
+		}
+		out[name] = value
+	}
+	return out
 }
 
 // applySettings makes the stored dynamic settings, on top of the operator's,

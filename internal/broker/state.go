@@ -32,6 +32,7 @@ const (
 	typeProducerGiven    = 20
 	typeFounded          = 21
 	typeReplaced         = 32
+	typeTrimmed          = 33
 	typeGroup            = 48 // the body says which group entry, and its version
 )
 
@@ -98,6 +99,8 @@ func (d *durable) apply(e journal.Entry) error {
 		return applied(e.Body, new(topic.Founded), d.catalog.ApplyFounded)
 	case typeReplaced:
 		return applied(e.Body, new(replaced), d.files.applyReplaced)
+	case typeTrimmed:
+		return applied(e.Body, new(trimmed), d.files.applyTrimmed)
 	case typeGroup:
 		return d.applyGroup(e)
 	}
@@ -156,7 +159,7 @@ func (d *durable) Restore(b []byte) error {
 type files struct {
 	next      uint64 // number of the next rewritten file
 	rewritten []rewrittenFile
-	gone      []engine.FileID // replaced journal files that may still hold entries
+	gone      []engine.FileID // replaced journal files that may still be there, for their entries
 }
 
 // rewrittenFile is a rewritten file and the place it takes in the order of
@@ -201,6 +204,25 @@ func (f *files) applyReplaced(e *replaced) {
 		f.rewritten = append(f.rewritten, rewrittenFile{e.New, e.Order})
 		f.next++
 	}
+}
+
+// trimmed says that replaced journal files are not there any more.
+//
+//	u count · count × u file
+type trimmed struct{ Files []engine.FileID }
+
+// Append encodes the entry.
+func (e *trimmed) Append(dst []byte) []byte { return appendFileIDs(dst, e.Files) }
+
+// Decode is the reverse of Append.
+func (e *trimmed) Decode(b []byte) error {
+	r := enc.NewReader(b)
+	e.Files = readFileIDs(&r)
+	return r.Done()
+}
+
+func (f *files) applyTrimmed(e *trimmed) {
+	f.gone = slices.DeleteFunc(f.gone, func(id engine.FileID) bool { return slices.Contains(e.Files, id) })
 }
 
 func (f *files) snapshot(dst []byte) []byte {
