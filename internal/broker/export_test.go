@@ -32,6 +32,13 @@ func (b *Broker) Logs(id TopicID) (n int) {
 // Shard is the number of the shard that p lies in.
 func (p *Partition) Shard() int { return int(p.shard.id) }
 
+// SetPartitionsMax sets the limit for all topics together.
+func (b *Broker) SetPartitionsMax(n int) {
+	b.placed.mu.Lock()
+	defer b.placed.mu.Unlock()
+	b.placed.max = n
+}
+
 // Placed is how many partitions count against the limit, and that limit.
 func (b *Broker) Placed() (n, max int) {
 	b.placed.mu.Lock()

@@ -149,7 +149,7 @@ func TestDeletionOnAFullDiskGivesSpaceBack(t *testing.T) {
 				if err := f.DeleteTopic(context.Background(), gone.ID); err != nil {
 					t.Fatal(err)
 				}
-				for range 30 {
+				for range 16 {
 					waiting, rewritten := f.Waiting(), f.Rewritten()
 					f.rest(1)
 					if f.Short() && f.Rewritten() > rewritten && (shards == 1 && waiting > 0 || f.Waiting() > 1) {

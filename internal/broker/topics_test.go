@@ -64,7 +64,11 @@ func TestPartitionsHaveATotalLimit(t *testing.T) {
 	f := onMem(t, mem.New(mem.Options{Seed: 1, FileBytes: 8 << 20}))
 	t.Cleanup(f.close)
 	ctx := context.Background()
-	_, max := f.Placed()
+	if _, max := f.Placed(); max != 200_000 {
+		t.Errorf("the limit is %d", max)
+	}
+	const max = 2000
+	f.SetPartitionsMax(max)
 	big := f.create("big", max/2, nil)
 	other := f.create("other", max/2-2, nil)
 	f.create("small", 1, nil)
@@ -99,7 +103,8 @@ func TestPartitionLimitHoldsForRequestsAtOnce(t *testing.T) {
 	f := &fixture{t: t, dir: t.TempDir(), fileBytes: 1 << 20, shards: 3, clock: &clock{}}
 	f.open()
 	t.Cleanup(f.close)
-	_, max := f.Placed()
+	const max = 2000
+	f.SetPartitionsMax(max)
 	f.create("big", max/2, nil)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
