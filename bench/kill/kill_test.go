@@ -2,14 +2,22 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
 
-// TestKill kills the real binary for three rounds, one of them a heavy one.
+// TestKill kills the real binary with one shard for three rounds, of which one
+// is heavy, and with three shards for one.
 func TestKill(t *testing.T) {
+	for shards, rounds := range map[int]int{1: 3, 3: 1} {
+		t.Run(fmt.Sprintf("shards=%d", shards), func(t *testing.T) { testKill(t, shards, rounds) })
+	}
+}
+
+func testKill(t *testing.T, shards, rounds int) {
 	var out strings.Builder
-	opt := options{rounds: 3, partitions: 4, fileBytes: 8 << 20, dir: t.TempDir()}
+	opt := options{rounds: rounds, partitions: 4, shards: shards, fileBytes: 8 << 20, dir: t.TempDir()}
 	if err := run(t.Context(), opt, reporter(&out, true)); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
@@ -18,7 +26,7 @@ func TestKill(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &sum); err != nil {
 		t.Fatal(err)
 	}
-	if len(lines) != opt.rounds+1 || sum.Acked == 0 || sum.Commits == 0 || sum.Stored < sum.Acked {
+	if len(lines) != opt.rounds+1 || sum.Shards != shards || sum.Acked == 0 || sum.Commits == 0 || sum.Stored < sum.Acked {
 		t.Fatalf("nothing was proved:\n%s", out.String())
 	}
 }

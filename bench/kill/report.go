@@ -36,6 +36,7 @@ func (r roundResult) String() string {
 // summary is reported at the end.
 type summary struct {
 	Rounds         int     `json:"rounds"`
+	Shards         int     `json:"shards"`
 	Seed           uint64  `json:"seed"`
 	Seconds        float64 `json:"seconds"`
 	StartMaxMillis float64 `json:"start_max_ms"`
@@ -43,9 +44,9 @@ type summary struct {
 }
 
 func (s summary) String() string {
-	return fmt.Sprintf("%d rounds in %.0f s, seed %d: nothing acknowledged was lost, nothing idempotent doubled. "+
+	return fmt.Sprintf("%d rounds, %d shards, %.0f s, seed %d: nothing acknowledged was lost, nothing idempotent doubled. "+
 		"%d records acknowledged, %d stored, %d repeats without idempotence, %d unknown to their client (%d not stored), %d commits, slowest start %.0f ms.",
-		s.Rounds, s.Seconds, s.Seed, s.Acked, s.Stored, s.Repeats, s.Unknown, s.Missing, s.Commits, s.StartMaxMillis)
+		s.Rounds, s.Shards, s.Seconds, s.Seed, s.Acked, s.Stored, s.Repeats, s.Unknown, s.Missing, s.Commits, s.StartMaxMillis)
 }
 
 // kept says where the data is, if it was to be kept.
@@ -66,7 +67,7 @@ func (t *trial) count(sum *totals) {
 }
 
 func (t *trial) summary(took time.Duration) summary {
-	s := summary{Rounds: t.opt.rounds, Seed: t.opt.seed, Seconds: took.Seconds(), StartMaxMillis: millis(t.startMax)}
+	s := summary{Rounds: t.opt.rounds, Shards: t.opt.shards, Seed: t.opt.seed, Seconds: took.Seconds(), StartMaxMillis: millis(t.startMax)}
 	t.count(&s.totals)
 	return s
 }

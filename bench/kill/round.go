@@ -14,12 +14,13 @@ import (
 const (
 	loadMin, loadMax = 100 * time.Millisecond, 700 * time.Millisecond
 	// One round in heavyEvery writes so much that a checkpoint is due, which
-	// the broker otherwise makes after half a minute.
+	// the broker otherwise makes when it has started and every half minute.
 	heavyEvery    = 16
 	heavyFirst    = 2
-	heavyBytes    = 256 << 20
-	heavyMax      = 15 * time.Second
-	checkpointMax = 10 * time.Second
+	heavySettled  = 2500 * time.Millisecond // after the start: it has made its first one
+	heavyBytes    = 272 << 20               // for each shard; it is due after 256 MiB
+	heavyMax      = 2 * time.Minute
+	checkpointMax = 20 * time.Second
 	heavyAfter    = 1500 * time.Millisecond
 
 	startKillsMax = 2                      // kills while it starts
@@ -64,7 +65,7 @@ func (t *trial) execute() (*daemon.Process, error) {
 func (t *trial) round(n int) error {
 	result := roundResult{Round: n, Kills: 1, Heavy: n%heavyEvery == heavyFirst}
 	began := time.Now()
-	if err := t.load(result.Heavy); err != nil {
+	if err := t.load(result.Heavy, n == heavyFirst); err != nil {
 		return err
 	}
 	result.LoadMillis = millis(time.Since(began))
@@ -97,39 +98,61 @@ func (t *trial) round(n int) error {
 	return context.Cause(t.ctx)
 }
 
-// load lets the clients work until the moment of the kill.
-func (t *trial) load(heavy bool) error {
+// load lets the clients work until the moment of the kill. The first heavy
+// round waits for a checkpoint, the others half of the time: else they kill
+// the broker about when it is made.
+func (t *trial) load(heavy, first bool) error {
 	if !heavy {
 		sleep(t.ctx, loadMin+below(t.rng, loadMax-loadMin))
 		return nil
 	}
+	sleep(t.ctx, heavySettled-time.Since(t.broker.Started))
 	seen := t.checkpoints()
 	if err := t.fill(); err != nil {
 		return err
 	}
-	if t.rng.IntN(2) == 0 { // otherwise about when it is made
-		for limit := time.Now().Add(checkpointMax); slices.Equal(t.checkpoints(), seen) && time.Now().Before(limit); {
-			sleep(t.ctx, 20*time.Millisecond)
+	if t.rng.IntN(2) == 0 || first {
+		if err := t.checkpointed(seen); err != nil {
+			return err
 		}
 	}
 	sleep(t.ctx, below(t.rng, heavyAfter))
 	return nil
 }
 
-// fill has the producers send what they can until a checkpoint is due.
-func (t *trial) fill() error {
-	t.heavy.Store(true)
-	defer t.heavy.Store(false)
-	for limit := time.Now().Add(heavyMax); time.Now().Before(limit); sleep(t.ctx, 20*time.Millisecond) {
-		m, err := t.broker.Metrics(t.ctx)
-		if err != nil {
-			return err
+// checkpointed waits for a checkpoint that is not among those seen.
+func (t *trial) checkpointed(seen []string) error {
+	for limit := time.Now().Add(checkpointMax); slices.Equal(t.checkpoints(), seen); {
+		if time.Now().After(limit) {
+			return fmt.Errorf("a checkpoint was due %v ago and has not come", checkpointMax)
 		}
-		if m["waxwing_journal_bytes_total"] > heavyBytes {
-			break
+		if !sleep(t.ctx, 20*time.Millisecond) {
+			return context.Cause(t.ctx)
 		}
 	}
 	return nil
+}
+
+// fill has the producers send what they can until a checkpoint is due in some
+// shard.
+func (t *trial) fill() error {
+	t.heavy.Store(true)
+	defer t.heavy.Store(false)
+	bytes := func() (float64, error) {
+		m, err := t.broker.Metrics(t.ctx)
+		return m["waxwing_journal_bytes_total"], err
+	}
+	before, err := bytes()
+	for limit := time.Now().Add(heavyMax); err == nil && time.Now().Before(limit); sleep(t.ctx, 20*time.Millisecond) {
+		var now float64
+		if now, err = bytes(); now-before > float64(heavyBytes*t.opt.shards) {
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%d bytes for each shard could not be written within %v", heavyBytes, heavyMax)
 }
 
 // checkpoints are the files of complete checkpoints (docs/format/checkpoint.md).

@@ -21,6 +21,7 @@ const topicName = "kill"
 type options struct {
 	rounds     int
 	partitions int
+	shards     int    // 0: see alternate
 	seed       uint64 // of the moments and the load; 0 picks one
 	fileBytes  int64
 	dir        string // where the work folder is made
@@ -55,6 +56,21 @@ type trial struct {
 	checked []int64 // by partition: the end of what was read
 }
 
+// alternate runs opt, or where it does not say how many shards, a trial with
+// one shard and one with three, of half the rounds each.
+func alternate(ctx context.Context, opt options, report func(any)) error {
+	if opt.shards > 0 {
+		return run(ctx, opt, report)
+	}
+	one, three := opt, opt
+	one.shards, one.rounds = 1, (opt.rounds+1)/2
+	three.shards, three.rounds = 3, opt.rounds/2
+	if err := run(ctx, one, report); err != nil || three.rounds == 0 {
+		return err
+	}
+	return run(ctx, three, report)
+}
+
 // run makes a trial below opt.dir and reports each round. On an error the
 // folder is kept.
 func run(ctx context.Context, opt options, report func(any)) error {
@@ -84,7 +100,7 @@ func runIn(ctx context.Context, dir string, opt options, report func(any)) (err 
 			return err
 		}
 	}
-	cfg, err := daemon.New(opt.binary, dir, "--file-bytes", fmt.Sprint(opt.fileBytes), "--auto-create-topics=false")
+	cfg, err := daemon.New(opt.binary, dir, "--shards", fmt.Sprint(opt.shards), "--file-bytes", fmt.Sprint(opt.fileBytes), "--auto-create-topics=false")
 	if err != nil {
 		return err
 	}
