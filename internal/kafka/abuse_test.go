@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 	"github.com/waxwing-mq/waxwing/internal/kafka"
 )
 
@@ -60,6 +62,42 @@ func TestLargeResponsesAreBuiltAFewAtATime(t *testing.T) {
 	if got := most.Load(); got < 1 || got > 2 {
 		t.Errorf("%d responses were built at a time", got)
 	}
+}
+
+// TestALongRequestMakesRoom: while the log stands still, a request of very many
+// elements that waits for it does not keep others from what needs no log.
+func TestALongRequestMakesRoom(t *testing.T) {
+	var stalled atomic.Bool
+	proceed := make(chan struct{})
+	eng, err := mem.New(mem.Options{FileBytes: 8 << 20, BeforeSync: func(string) {
+		if stalled.Load() {
+			<-proceed
+		}
+	}}).Engine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { eng.Close() })
+	n := start(t, memory(32<<20), func(b *broker.Config, _ *kafka.Config) { b.Engine = eng })
+	topic := n.topic(t, "orders", 1)
+	put(t, n, topic, "v")
+	t.Cleanup(sync.OnceFunc(func() { close(proceed) }))
+	stalled.Store(true)
+	long := kmsg.NewPtrDeleteRecordsRequest()
+	rt := kmsg.DeleteRecordsRequestTopic{Topic: "orders"}
+	for range 50_000 {
+		rt.Partitions = append(rt.Partitions, kmsg.DeleteRecordsRequestTopicPartition{Offset: 1})
+	}
+	long.Topics = append(long.Topics, rt)
+	conn := n.dial(t)
+	conn.send(long, 2)
+	time.Sleep(300 * time.Millisecond)
+	for range 3 {
+		other := n.dial(t)
+		other.SetDeadline(time.Now().Add(5 * time.Second))
+		other.ask(&kmsg.MetadataRequest{}, 1)
+	}
+	conn.closed()
 }
 
 // TestManyUnknownNames: a name that is not there costs little, however many

@@ -24,7 +24,11 @@ func (s *Server) alterConfigs(rq *request, req *kmsg.AlterConfigsRequest) kmsg.R
 	for i := range req.Resources {
 		times[configResource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
 	}
+	rq.lend()
 	for i := range req.Resources {
+		if rq.gone() {
+			break
+		}
 		want := &req.Resources[i]
 		err := errTwice
 		if times[configResource{want.ResourceType, want.ResourceName}] == 1 {
@@ -73,8 +77,12 @@ func checkSettingSize(name, value string) error {
 // them, and unless validateOnly is set makes them hold. One at a time, so that
 // no change is lost.
 func (s *Server) configure(ctx context.Context, kind kmsg.ConfigResourceType, name string, validateOnly bool, change func(map[string]string) error) error {
-	s.configuring.Lock()
-	defer s.configuring.Unlock()
+	select {
+	case s.configuring <- struct{}{}:
+		defer func() { <-s.configuring }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	st := s.broker.Settings()
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:

@@ -59,6 +59,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 
 var (
 	errStopping = errors.New("the server is stopping")
+	errHeld     = errors.New("its request held much memory for long, while others waited for some")
 	errBlocked  = errors.New("its requests wait for each other, for longer than connections.max.idle.ms")
 )
 
@@ -246,8 +247,31 @@ type request struct {
 	version  int16
 	clientID string
 	host     string
-	held     *share // of the response
+	call     *call
+	held     *share  // of the response
+	loans    []*loan // of both, since lend
 }
+
+// lend says that the request waits from now on for the log or for the shard
+// of a group, not just for a processor: what it holds can be called in.
+func (rq *request) lend() {
+	if len(rq.loans) > 0 || rq.call == nil {
+		return
+	}
+	for _, s := range []*share{&rq.call.work, rq.held} {
+		rq.loans = append(rq.loans, s.lend(func() { rq.c.fail(errHeld) }))
+	}
+}
+
+func (rq *request) endLoans() {
+	for _, l := range rq.loans {
+		l.end()
+	}
+}
+
+// gone says that nobody waits for the answer any more: there is no use in
+// carrying out the rest of a long request.
+func (rq *request) gone() bool { return rq.ctx.Err() != nil }
 
 // decode reads a request. Its byte slices alias the frame; strings are copies.
 func decode[Q kmsg.Request](k *call) (Q, error) {
@@ -280,7 +304,7 @@ func (c *conn) begin(k *call, prompt bool) (*reply, *request, error) {
 	r := newReply(&k.header, len(k.frame.b))
 	r.prompt = prompt
 	c.replies.add(r)
-	return r, &request{c: c, ctx: c.ctx, version: k.header.version, clientID: k.header.clientID, host: c.host, held: &r.held}, nil
+	return r, &request{c: c, ctx: c.ctx, version: k.header.version, clientID: k.header.clientID, host: c.host, call: k, held: &r.held}, nil
 }
 
 // complete hands a reply to the writer. What it holds from now on waits for
@@ -320,6 +344,7 @@ func sized[Q kmsg.Request](c *conn, k *call, size func(Q) int64, handle func(*re
 	}
 	built := false
 	defer func() {
+		rq.endLoans()
 		if !built { // an error, or a panic
 			r.held.giveBack()
 		}
@@ -329,6 +354,7 @@ func sized[Q kmsg.Request](c *conn, k *call, size func(Q) int64, handle func(*re
 		return err
 	}
 	built = true
+	rq.endLoans()
 	k.work.giveBack()
 	r.held.shrink(int64(cap(b)))
 	r.encoded = b

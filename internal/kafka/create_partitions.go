@@ -20,7 +20,11 @@ func (s *Server) createPartitions(rq *request, req *kmsg.CreatePartitionsRequest
 	for i := range req.Topics {
 		times[req.Topics[i].Topic]++
 	}
+	rq.lend()
 	for i := range req.Topics {
+		if rq.gone() {
+			break
+		}
 		rt := &req.Topics[i]
 		err := refuse(kerr.InvalidRequest, "the request names this topic twice")
 		if times[rt.Topic] == 1 {

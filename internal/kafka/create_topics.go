@@ -30,7 +30,11 @@ func (s *Server) createTopics(rq *request, req *kmsg.CreateTopicsRequest) kmsg.R
 	for i := range req.Topics {
 		times[req.Topics[i].Topic]++
 	}
+	rq.lend()
 	for i := range req.Topics {
+		if rq.gone() {
+			break
+		}
 		rt := &req.Topics[i]
 		var t kmsg.CreateTopicsResponseTopic
 		var err error

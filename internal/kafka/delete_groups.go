@@ -12,7 +12,11 @@ import (
 
 func (s *Server) deleteGroups(rq *request, req *kmsg.DeleteGroupsRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
+	rq.lend()
 	for _, id := range req.Groups {
+		if rq.gone() {
+			break
+		}
 		g := kmsg.NewDeleteGroupsResponseGroup()
 		g.Group = id
 		body, err := s.broker.GroupWait(rq.ctx, id, group.DeleteGroups{Groups: []string{id}})

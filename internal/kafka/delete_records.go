@@ -10,11 +10,15 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 
 func (s *Server) deleteRecords(rq *request, req *kmsg.DeleteRecordsRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)
+	rq.lend()
 	for i := range req.Topics {
 		rt := &req.Topics[i]
 		t := kmsg.NewDeleteRecordsResponseTopic()
 		t.Topic = rt.Topic
 		for _, want := range rt.Partitions {
+			if rq.gone() {
+				return resp
+			}
 			p := kmsg.NewDeleteRecordsResponseTopicPartition()
 			p.Partition, p.LowWatermark = want.Partition, -1
 			part, err := s.namedPartition(rt.Topic, want.Partition)

@@ -18,7 +18,11 @@ func (s *Server) deleteTopics(rq *request, req *kmsg.DeleteTopicsRequest) kmsg.R
 	for i := range req.TopicNames {
 		wanted = append(wanted, kmsg.DeleteTopicsRequestTopic{Topic: &req.TopicNames[i]})
 	}
+	rq.lend()
 	for i := range wanted {
+		if rq.gone() {
+			break
+		}
 		t := kmsg.NewDeleteTopicsResponseTopic()
 		t.Topic, t.TopicID = wanted[i].Topic, wanted[i].TopicID
 		if err := s.deleteTopic(rq, &wanted[i], &t); err != nil {

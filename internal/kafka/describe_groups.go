@@ -15,7 +15,11 @@ import (
 func (s *Server) describeGroups(rq *request, req *kmsg.DescribeGroupsRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
 	named := once[string]{}
+	rq.lend()
 	for _, id := range req.Groups {
+		if rq.gone() {
+			break
+		}
 		if !named.first(id) {
 			continue
 		}

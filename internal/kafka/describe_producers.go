@@ -19,11 +19,15 @@ func (s *Server) describeProducers(rq *request, req *kmsg.DescribeProducersReque
 		partition int32
 	}
 	named := once[place]{}
+	rq.lend()
 	for i := range req.Topics {
 		rt := &req.Topics[i]
 		t := kmsg.NewDescribeProducersResponseTopic()
 		t.Topic = rt.Topic
 		for _, index := range rt.Partitions {
+			if rq.gone() {
+				return resp
+			}
 			if !named.first(place{rt.Topic, index}) {
 				continue
 			}

@@ -17,7 +17,7 @@ import (
 func (s *Server) findCoordinator(rq *request, req *kmsg.FindCoordinatorRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
 	if req.CoordinatorType == groupCoordinator {
-		s.ensureOffsetsTopic(rq.ctx)
+		s.ensureOffsetsTopic(rq)
 	}
 	if req.Version < 4 {
 		c := s.coordinator(req.CoordinatorType, req.CoordinatorKey)

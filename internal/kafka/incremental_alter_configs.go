@@ -23,7 +23,11 @@ func (s *Server) incrementalAlterConfigs(rq *request, req *kmsg.IncrementalAlter
 	for i := range req.Resources {
 		times[configResource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
 	}
+	rq.lend()
 	for i := range req.Resources {
+		if rq.gone() {
+			break
+		}
 		want := &req.Resources[i]
 		find := settings.BrokerDefinition
 		if want.ResourceType == kmsg.ConfigResourceTypeTopic {

@@ -19,6 +19,7 @@ func (s *Server) initProducerID(rq *request, req *kmsg.InitProducerIDRequest) km
 		resp.ErrorCode = code(errTransactions)
 		return resp
 	}
+	rq.lend()
 	id, err := s.broker.NewProducerID(rq.ctx)
 	if err != nil {
 		resp.ErrorCode = coordinatorCode(err)

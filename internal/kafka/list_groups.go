@@ -21,6 +21,7 @@ func (s *Server) listGroups(rq *request, req *kmsg.ListGroupsRequest) kmsg.Respo
 	if !ok {
 		return resp
 	}
+	rq.lend()
 	bodies, err := s.broker.EachGroupShard(rq.ctx, list)
 	if err == nil && !rq.resize(answerBytes+listedBytes(bodies)) {
 		err = errNoRoom

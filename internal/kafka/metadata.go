@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -15,7 +14,8 @@ import (
 // Behaviour: this node is the only broker, the controller and the leader of
 // everything. A topic that is named, is not there and has a valid name is
 // created if the request and auto.create.topics.enable allow it, and is in the
-// response at once (Kafka answers LEADER_NOT_AVAILABLE first).
+// response at once (Kafka answers LEADER_NOT_AVAILABLE first, as here for more
+// than createTopicsMax in one request).
 //
 // Version notes: an empty list means all topics in version 0 and none from 1
 // on, where null means all. Before 4 the request has no say in creation. From
@@ -41,7 +41,7 @@ func (s *Server) metadata(rq *request, req *kmsg.MetadataRequest) kmsg.Response 
 	named := once[topicRef]{}
 	for i := range req.Topics {
 		if t := &req.Topics[i]; named.first(refOf(t)) {
-			resp.Topics = append(resp.Topics, b.asked(rq.ctx, t, create))
+			resp.Topics = append(resp.Topics, b.asked(rq, t, create))
 		}
 	}
 	return resp
@@ -113,10 +113,11 @@ type topicMetadata struct {
 	s          *Server
 	operations int32
 	replicas   []int32
+	created    int
 }
 
 // asked answers for one topic of the request.
-func (b *topicMetadata) asked(ctx context.Context, want *kmsg.MetadataRequestTopic, create bool) kmsg.MetadataResponseTopic {
+func (b *topicMetadata) asked(rq *request, want *kmsg.MetadataRequestTopic, create bool) kmsg.MetadataResponseTopic {
 	if byID(want) {
 		t, err := b.s.topic(true, "", want.TopicID)
 		if err != nil {
@@ -126,7 +127,7 @@ func (b *topicMetadata) asked(ctx context.Context, want *kmsg.MetadataRequestTop
 	}
 	t, err := b.s.topic(false, *want.Topic, [16]byte{})
 	if err != nil && create {
-		t, err = b.s.autoCreate(ctx, *want.Topic)
+		t, err = b.create(rq, *want.Topic)
 	} else if err != nil {
 		err = b.s.nameError(*want.Topic, err)
 	}
@@ -134,6 +135,13 @@ func (b *topicMetadata) asked(ctx context.Context, want *kmsg.MetadataRequestTop
 		return b.failed(want, err)
 	}
 	return b.topic(t)
+}
+
+func (b *topicMetadata) create(rq *request, name string) (*broker.Topic, error) {
+	if b.created++; b.created > createTopicsMax || rq.gone() {
+		return nil, kerr.LeaderNotAvailable
+	}
+	return b.s.autoCreate(rq, name)
 }
 
 func (b *topicMetadata) failed(want *kmsg.MetadataRequestTopic, err error) kmsg.MetadataResponseTopic {
@@ -158,12 +166,13 @@ func (b *topicMetadata) topic(of *broker.Topic) kmsg.MetadataResponseTopic {
 }
 
 // autoCreate creates a topic that somebody uses.
-func (s *Server) autoCreate(ctx context.Context, name string) (*broker.Topic, error) {
+func (s *Server) autoCreate(rq *request, name string) (*broker.Topic, error) {
+	rq.lend()
 	spec := broker.TopicSpec{Name: name, Partitions: s.broker.Settings().NumPartitions}
 	if internal(name) {
 		spec.Partitions = 1
 	}
-	t, err := s.broker.CreateTopic(ctx, spec)
+	t, err := s.broker.CreateTopic(rq.ctx, spec)
 	var be *broker.Error
 	if errors.As(err, &be) && be.Kind == broker.TopicExists {
 		// Somebody else was faster.

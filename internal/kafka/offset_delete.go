@@ -36,6 +36,7 @@ func (s *Server) offsetDelete(rq *request, req *kmsg.OffsetDeleteRequest) kmsg.R
 			cmd.Topics = append(cmd.Topics, tp)
 		}
 	}
+	rq.lend()
 	body, err := s.broker.GroupWait(rq.ctx, req.Group, cmd)
 	if err != nil {
 		resp.ErrorCode, resp.Topics = coordinatorCode(err), nil

@@ -22,9 +22,13 @@ import (
 
 func (s *Server) offsetFetch(rq *request, req *kmsg.OffsetFetchRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+	rq.lend()
 	if rq.version >= 8 {
 		named := once[string]{}
 		for i := range req.Groups {
+			if rq.gone() {
+				break
+			}
 			if g := &req.Groups[i]; g.Topics != nil || named.first(g.Group) {
 				resp.Groups = append(resp.Groups, s.fetchGroupOffsets(rq, g))
 			}

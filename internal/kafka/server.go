@@ -73,7 +73,7 @@ type Server struct {
 	stopped bool
 	serving sync.WaitGroup
 
-	configuring sync.Mutex // held while settings are read, changed and written
+	configuring chan struct{} // full while settings are read, changed and written
 }
 
 // New returns a server that has no connections yet.
@@ -91,11 +91,12 @@ func New(cfg Config) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg:      cfg,
-		broker:   cfg.Broker,
-		searches: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		frames:   newFrameMemory(cfg.MemoryMax / 2),
-		work:     newBudget(cfg.MemoryMax / 4), responses: newBudget(cfg.MemoryMax / 4),
+		cfg:         cfg,
+		broker:      cfg.Broker,
+		searches:    make(chan struct{}, runtime.GOMAXPROCS(0)),
+		configuring: make(chan struct{}, 1),
+		frames:      newFrameMemory(cfg.MemoryMax / 2),
+		work:        newBudget(cfg.MemoryMax / 4), responses: newBudget(cfg.MemoryMax / 4),
 		sessions: newSessions(cfg.Broker.Settings().FetchSessionSlots, cfg.Now),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())

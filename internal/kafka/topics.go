@@ -1,8 +1,6 @@
 package kafka
 
 import (
-	"context"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
@@ -80,11 +78,11 @@ func internal(name string) bool { return name == offsetsTopic }
 
 // ensureOffsetsTopic creates the topic if it is not there. Nothing depends on
 // it, so a failure is only logged.
-func (s *Server) ensureOffsetsTopic(ctx context.Context) {
+func (s *Server) ensureOffsetsTopic(rq *request) {
 	if _, ok := s.broker.Topic(offsetsTopic); ok {
 		return
 	}
-	if _, err := s.autoCreate(ctx, offsetsTopic); err != nil {
+	if _, err := s.autoCreate(rq, offsetsTopic); err != nil {
 		s.cfg.Logger.Debug("cannot create the topic "+offsetsTopic, "error", err)
 	}
 }
