@@ -49,10 +49,16 @@ type fetchJob struct {
 	rotation  int
 	about     []fetchResult
 
-	// What there is for each want, in bytes, as far as that is known, and
-	// for all together. Kept while the fetch waits.
-	there []int64
+	// What there is for each want and for all together. Kept while the fetch
+	// waits.
+	there []fetchable
 	sum   int64
+}
+
+// fetchable is what is known to be there for one want.
+type fetchable struct {
+	upTo  int64 // the offset up to which (exclusive) it is counted
+	bytes int64
 }
 
 func (c *conn) fetch(k *call) error {
@@ -167,7 +173,7 @@ func (j *fetchJob) wait() error {
 	}
 	late := time.NewTimer(j.maxWait)
 	defer late.Stop()
-	j.there = make([]int64, len(j.wants))
+	j.there = make([]fetchable, len(j.wants))
 	var changed []int
 	for more := true; more; {
 		if j.attempt() {
@@ -200,22 +206,30 @@ func (j *fetchJob) wait() error {
 }
 
 // glance looks at wants that have changed since the last attempt, and reports
-// whether another one may find enough.
+// whether another one may find enough. It looks only at what is new of them,
+// so that a fetch that wants much of a busy partition costs little.
 func (j *fetchJob) glance(changed []int) bool {
 	for _, i := range changed {
-		w := j.wants[i]
-		r := j.look(w, j.maxBytes, true)
-		n := int64(0)
-		if r.planned {
-			n = r.plan.Bytes()
-		}
-		enough := r.err != nil || r.divergence || r.planned && (r.plan.Cut() || n >= int64(w.maxBytes))
-		r.close()
-		if enough {
+		w, there := j.wants[i], &j.there[i]
+		r := j.check(w)
+		if r.err != nil || r.divergence {
 			return true
 		}
-		j.sum += n - j.there[i]
-		j.there[i] = n
+		from, upTo := max(w.offset, there.upTo), fetchEnd(j.isolation, r.bounds)
+		if from >= upTo {
+			continue
+		}
+		j.plan(&r, from, upTo, j.maxBytes, true)
+		more, enough := int64(0), r.err != nil || r.plan.Cut()
+		if r.planned {
+			more = r.plan.Bytes()
+		}
+		r.close()
+		there.upTo, there.bytes = upTo, there.bytes+more
+		j.sum += more
+		if enough || there.bytes >= int64(w.maxBytes) {
+			return true
+		}
 	}
 	return j.sum >= min(j.minBytes, j.maxBytes)
 }
@@ -241,7 +255,7 @@ func (j *fetchJob) attempt() (ready bool) {
 		got += found
 		left -= found
 		if j.there != nil {
-			j.there[at] = found
+			j.there[at] = fetchable{upTo: fetchEnd(j.isolation, r.bounds), bytes: found}
 		}
 		// What a limit cuts off would not come by waiting.
 		ready = ready || r.err != nil || r.divergence || r.planned && r.plan.Cut() && got > 0
@@ -258,6 +272,17 @@ func (j *fetchJob) attempt() (ready bool) {
 
 // look plans the fetch of one partition.
 func (j *fetchJob) look(w *fetchWant, left int64, first bool) fetchResult {
+	r := j.check(w)
+	upTo, limit := fetchEnd(j.isolation, r.bounds), min(left, int64(w.maxBytes))
+	if r.err != nil || r.divergence || w.offset >= upTo || limit <= 0 && !first {
+		return r
+	}
+	j.plan(&r, w.offset, upTo, max(limit, 0), first)
+	return r
+}
+
+// check finds the partition, and whether the fetch's place in it is right.
+func (j *fetchJob) check(w *fetchWant) fetchResult {
 	r := fetchResult{want: w, bounds: broker.Bounds{HighWatermark: -1, LastStable: -1, Start: -1, Epoch: -1}}
 	if r.err = j.find(w); r.err != nil {
 		return r
@@ -276,19 +301,19 @@ func (j *fetchJob) look(w *fetchWant, left int64, first bool) fetchResult {
 		end := j.c.s.broker.EpochEnd(w.part, w.lastFetched)
 		if end.Epoch < w.lastFetched || end.End < w.offset {
 			r.diverges, r.divergence = end, true
-			return r
 		}
 	}
-	upTo, limit := fetchEnd(j.isolation, bounds), min(left, int64(w.maxBytes))
-	if w.offset >= upTo || limit <= 0 && !first {
-		return r
-	}
-	r.plan, r.err = j.c.s.broker.Plan(j.c.ctx, w.part, w.offset, upTo, max(limit, 0), first)
+	return r
+}
+
+// plan chooses what is fetched of r's partition.
+func (j *fetchJob) plan(r *fetchResult, offset, upTo, maxBytes int64, first bool) {
+	r.plan, r.err = j.c.s.broker.Plan(j.c.ctx, r.want.part, offset, upTo, maxBytes, first)
 	r.planned = r.err == nil
 	if r.err != nil && j.c.ctx.Err() == nil {
-		j.c.s.unread.log(j.c.s.cfg.Logger, slog.LevelError, "a partition cannot be read", "topic", w.key.name, "id", broker.TopicID(w.key.id), "partition", w.key.index, "error", r.err)
+		key := &r.want.key
+		j.c.s.unread.log(j.c.s.cfg.Logger, slog.LevelError, "a partition cannot be read", "topic", key.name, "id", broker.TopicID(key.id), "partition", key.index, "error", r.err)
 	}
-	return r
 }
 
 // find makes sure that w.part is the partition that w names.
