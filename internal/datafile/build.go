@@ -117,7 +117,7 @@ func (x *Index) writeIdx(ctx context.Context, id engine.FileID, mem []memSpan) (
 			return nil, nil, err
 		}
 		for j := range mem[i].exts {
-			if err := w.add(mem[i].extent(j), j == 0, 0); err != nil {
+			if err := w.add(mem[i].extent(j), j == 0, logRun{}); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -193,7 +193,7 @@ func (x *Index) Load(id engine.FileID) error {
 	for i := range dir {
 		l := x.log(dir[i].log)
 		l.insert(dir[i].span(f))
-		f.live += dir[i].live(l.start)
+		f.live += dir[i].liveBytes(l.start)
 		f.spans++
 	}
 	return nil
@@ -204,7 +204,7 @@ func (d *entry) span(f *file) span {
 	return span{first: d.first, maxTime: d.maxTime, count: d.count, bytes: d.bytes, file: f.slot, at: d.block}
 }
 
-func (d *entry) live(start int64) int64 {
+func (d *entry) liveBytes(start int64) int64 {
 	s := span{first: d.first, count: d.count, bytes: d.bytes}
 	return s.live(start)
 }

@@ -87,7 +87,7 @@ func (x *Index) dataEnd(id engine.FileID) (end int64, extents, bytes uint64, err
 	if err := x.store.read(name, p, 0); err != nil {
 		return 0, 0, 0, err
 	}
-	if err := checkHeader(p, name, magicData, id); err != nil {
+	if err := formatData.check(p, name, id); err != nil {
 		return 0, 0, 0, err
 	}
 	if err := x.store.read(name, p[:frameBytes], end); err != nil {

@@ -58,6 +58,15 @@ func FuzzIdx(f *testing.F) {
 		b[at] = 0xff
 		f.Add(b, true)
 	}
+	// Six pages: the fifth has the shares.
+	blobs := newBlobs(f)
+	thinIdx(f, blobs, 10)
+	thin := readWhole(f, blobs, idxName(0, 1))
+	for _, at := range []int{0, 4*pageBytes + 8, 4*pageBytes + 12, 4*pageBytes + 16, 5*pageBytes + 20} {
+		b := bytes.Clone(thin)
+		b[at] ^= 0x7f
+		f.Add(b, true)
+	}
 	f.Fuzz(func(t *testing.T, b []byte, good bool) {
 		if good {
 			reseal(b)

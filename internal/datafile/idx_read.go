@@ -28,7 +28,7 @@ func (s *store) openIdx(name string, file engine.FileID) (*idx, trailer, error) 
 	if err := s.read(name, p, 0); err != nil {
 		return nil, trailer{}, err
 	}
-	if err := checkHeader(p, name, magicIdx, file); err != nil {
+	if err := formatIdx.check(p, name, file); err != nil {
 		return nil, trailer{}, err
 	}
 	pages := uint64(size / pageBytes)
@@ -39,51 +39,77 @@ func (s *store) openIdx(name string, file engine.FileID) (*idx, trailer, error) 
 		return nil, trailer{}, damaged(name, size-pageBytes, "%s", reason)
 	}
 	t := getTrailer(p)
-	fences := (uint64(t.blocks) + fencesPerPage - 1) / fencesPerPage
-	entries := (uint64(t.entries) + entriesInPage - 1) / entriesInPage
-	if uint64(t.fencePages) != fences || 2+uint64(t.blocks)+fences+entries != pages {
+	fences := pagesOf(t.blocks, fencesPerPage)
+	if uint64(t.fencePages) != fences || t.shares > t.entries ||
+		2+uint64(t.blocks)+fences+pagesOf(t.entries, entriesInPage)+pagesOf(t.shares, sharesInPage) != pages {
 		return nil, trailer{}, damaged(name, size-pageBytes, "the trailer does not fit %d pages", pages)
 	}
 	return &idx{key: s.keys.Add(1), name: name, file: file, sum: le.Uint32(p), blocks: t.blocks}, t, nil
 }
 
-// directory reads all lines of the directory and checks that they make sense.
+// pagesOf is how many pages n records take, of which per are in each.
+func pagesOf(n uint32, per uint64) uint64 { return (uint64(n) + per - 1) / per }
+
+// directory reads all lines of the directory, with their shares, and checks
+// that they make sense.
 func (s *store) directory(x *idx, t trailer) ([]entry, error) {
-	const chunk = 64 // pages read at once
 	dir := make([]entry, 0, t.entries)
 	first := 1 + uint64(t.blocks) + uint64(t.fencePages)
-	pages := (uint64(t.entries) + entriesInPage - 1) / entriesInPage
-	buf := make([]byte, min(pages, chunk)*pageBytes)
 	var extents, bytes uint64
-	for at := uint64(0); at < pages; at += chunk {
-		n := min(chunk, pages-at)
-		if err := s.read(x.name, buf[:n*pageBytes], int64(first+at)*pageBytes); err != nil {
-			return nil, err
-		}
-		for i := range n {
-			p := buf[i*pageBytes : (i+1)*pageBytes]
-			no := first + at + i
-			records, reason := checkPage(p, x.file, no, kindDirectory)
-			if reason == "" && records != min(entriesInPage, int(t.entries)-len(dir)) {
-				reason = "wrong number of lines"
-			}
-			for j := 0; reason == "" && j < records; j++ {
-				e := getEntry(p[pageHeadBytes+j*entryBytes:])
-				if reason = checkEntry(e, dir, t.blocks); reason == "" {
-					dir = append(dir, e)
-					extents += uint64(e.extents)
-					bytes += uint64(e.bytes)
-				}
-			}
-			if reason != "" {
-				return nil, damaged(x.name, int64(no)*pageBytes, "%s", reason)
-			}
-		}
+	err := s.records(x, kindDirectory, first, t.entries, entryBytes, func(p []byte) string {
+		e := getEntry(p)
+		reason := checkEntry(e, dir, t.blocks)
+		dir = append(dir, e)
+		extents += uint64(e.extents)
+		bytes += uint64(e.bytes)
+		return reason
+	})
+	if err != nil {
+		return nil, err
 	}
 	if extents != t.extents || bytes != t.dataBytes {
 		return nil, damaged(x.name, int64(first)*pageBytes, "the directory does not add up to the trailer")
 	}
-	return dir, nil
+	next := uint32(0) // line that the next share may be of
+	err = s.records(x, kindShare, first+pagesOf(t.entries, entriesInPage), t.shares, shareBytes, func(p []byte) string {
+		line, live := le.Uint32(p), le.Uint32(p[4:])
+		if line < next || line >= t.entries || live == 0 || live >= dir[line].count {
+			return "a share is out of bounds"
+		}
+		dir[line].live = live
+		next = line + 1
+		return ""
+	})
+	return dir, err
+}
+
+// records calls fn for each of n records of a fixed size, which begin at page
+// first. fn says what is wrong with one.
+func (s *store) records(x *idx, kind byte, first uint64, n uint32, size uint64, fn func(p []byte) string) error {
+	const chunk = 64 // pages read at once
+	per := pageSpace / size
+	pages := pagesOf(n, per)
+	buf := make([]byte, min(pages, chunk)*pageBytes)
+	for at := range pages {
+		if at%chunk == 0 {
+			if err := s.read(x.name, buf[:min(chunk, pages-at)*pageBytes], int64(first+at)*pageBytes); err != nil {
+				return err
+			}
+		}
+		p := buf[at%chunk*pageBytes:][:pageBytes]
+		have, reason := checkPage(p, x.file, first+at, kind)
+		want := min(per, uint64(n)-at*per)
+		if reason == "" && uint64(have) != want {
+			reason = "wrong number of records"
+		}
+		for i := uint64(0); reason == "" && i < want; i++ {
+			reason = fn(p[pageHeadBytes+i*size:])
+		}
+		if reason != "" {
+			return damaged(x.name, int64(first+at)*pageBytes, "%s", reason)
+		}
+	}
+	return nil
 }
 
 // checkEntry says what is wrong with the line that follows dir.

@@ -224,6 +224,86 @@ func TestRebuildInPlace(t *testing.T) {
 	}
 }
 
+// thinIdx writes an .idx of file 1 with n logs, of which every third has holes,
+// and returns its directory.
+func thinIdx(t testing.TB, blobs dirBlobs, n int) []entry {
+	t.Helper()
+	b, err := blobs.Create(idxName(0, 1))
+	must(t, err)
+	w, err := newIdxWriter(b, 1)
+	must(t, err)
+	pos := int64(0)
+	for log := range LogID(n) {
+		r := logRun{holes: log%3 == 0, live: 40 + int64(log)%9}
+		for i := range int64(4) {
+			must(t, w.add(Extent{Log: log, Base: 20 * i, Count: 10 + int64(log%3), Pos: pos, Bytes: 100}, false, r))
+			pos += 100
+		}
+	}
+	_, err = w.finish()
+	must(t, err)
+	must(t, b.Commit())
+	return w.dir
+}
+
+// How much of a line was live is in the shares, and as before they existed all
+// of it if there is none.
+func TestShares(t *testing.T) {
+	blobs := newBlobs(t)
+	want := thinIdx(t, blobs, 3000)
+	for i, e := range want {
+		if held := 4 * (10 + uint32(i%3)); e.count != 70+uint32(i%3) || (i%3 == 0) != (e.live == held) || (i%3 != 0 && e.live != e.count) {
+			t.Fatalf("line %d: %+v", i, e)
+		}
+	}
+	s := newStore(blobs, 1<<20, 4)
+	read := func() ([]entry, error) {
+		s.close()
+		ix, tr, err := s.openIdx(idxName(0, 1), 1)
+		if err != nil {
+			return nil, err
+		}
+		return s.directory(ix, tr)
+	}
+	if got, err := read(); err != nil || !slices.Equal(got, want) {
+		t.Fatalf("%d lines, %v", len(got), err)
+	}
+	blobs.change(t, idxName(0, 1), func(b []byte) []byte { b[len(b)-2*pageBytes+50] ^= 1; return b })
+	var d *engine.ErrDamaged
+	if _, err := read(); !errors.As(err, &d) {
+		t.Errorf("a damaged share: %v", err)
+	}
+	for what, bad := range map[string][2]uint32{"no line": {3000, 1}, "nothing": {2999, 0}, "all": {2999, 71}, "again": {0, 1}} {
+		blobs.change(t, idxName(0, 1), func(b []byte) []byte {
+			p := b[len(b)-2*pageBytes : len(b)-pageBytes]
+			last := p[pageHeadBytes+shareBytes*(int(le.Uint16(p[6:]))-1):]
+			le.PutUint32(last, bad[0])
+			le.PutUint32(last[4:], bad[1])
+			reseal(b)
+			return b
+		})
+		if _, err := read(); !errors.As(err, &d) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// An .idx of version 1, which has no shares, is read.
+func TestVersion1(t *testing.T) {
+	f := newFiller(t, 3)
+	f.closed(t, 1, 10)
+	f.x.cfg.Blobs.(dirBlobs).change(t, idxName(0, 1), func(b []byte) []byte {
+		b[8] = 1
+		reseal(b)
+		return b
+	})
+	x := New(f.x.cfg)
+	must(t, x.Load(1))
+	if got := collect(t, x.Find(2, 0, math.MaxInt64)); len(got) != 10 || x.Size(2) != 10_000 {
+		t.Errorf("got %+v, %d bytes", got, x.Size(2))
+	}
+}
+
 // The version is looked at before the checksum.
 func TestNewerVersion(t *testing.T) {
 	f := newFiller(t, 3)

@@ -15,6 +15,7 @@ import (
 //	B pages     blocks: the extents, sorted by log and offset
 //	F pages     fences: for each block its first log and offset, and its max time
 //	D pages     directory: one line per log
+//	S pages     shares: for lines with holes, how much of them is live
 //	last page   trailer: how many there are of each
 //
 // A fence, 170 in a page:
@@ -32,11 +33,19 @@ import (
 //
 // A log has a second line if its offsets in the file span more than 2³²-1.
 //
+// A share, 511 in a page, for each line in which less is live than it spans
+// offsets: the number of the line, from 0 on, and how many offsets were live when
+// the file was written.
+//
+//	+-------+-------+
+//	| line  | live  |
+//	+-------+-------+
+//
 // The trailer:
 //
 //	8        12       16        20       24        32            40
 //	+--------+--------+---------+--------+---------+-------------+- … -+
-//	| blocks | fences | entries | 0      | extents | data bytes  | 0   |
+//	| blocks | fences | entries | shares | extents | data bytes  | 0   |
 //	|        | pages  | in dir. |        |         |             |     |
 //	+--------+--------+---------+--------+---------+-------------+- … -+
 const (
@@ -44,6 +53,8 @@ const (
 	fencesPerPage = pageSpace / fenceBytes
 	entryBytes    = 40
 	entriesInPage = pageSpace / entryBytes
+	shareBytes    = 8
+	sharesInPage  = pageSpace / shareBytes
 )
 
 // fence stands for one block.
@@ -72,6 +83,7 @@ type entry struct {
 	bytes   uint32
 	block   uint32
 	extents uint32
+	live    uint32 // offsets that were live when the file was written; in the shares if less than count
 }
 
 func (d *entry) next() int64 { return d.first + int64(d.count) }
@@ -90,6 +102,7 @@ func getEntry(p []byte) entry {
 	return entry{
 		log: LogID(le.Uint64(p[0:])), first: int64(le.Uint64(p[8:])), maxTime: int64(le.Uint64(p[16:])),
 		count: le.Uint32(p[24:]), bytes: le.Uint32(p[28:]), block: le.Uint32(p[32:]), extents: le.Uint32(p[36:]),
+		live: le.Uint32(p[24:]),
 	}
 }
 
@@ -98,6 +111,7 @@ type trailer struct {
 	blocks     uint32
 	fencePages uint32
 	entries    uint32
+	shares     uint32
 	extents    uint64
 	dataBytes  uint64
 }
@@ -106,13 +120,14 @@ func (t *trailer) put(p []byte) {
 	le.PutUint32(p[8:], t.blocks)
 	le.PutUint32(p[12:], t.fencePages)
 	le.PutUint32(p[16:], t.entries)
+	le.PutUint32(p[20:], t.shares)
 	le.PutUint64(p[24:], t.extents)
 	le.PutUint64(p[32:], t.dataBytes)
 }
 
 func getTrailer(p []byte) trailer {
 	return trailer{
-		blocks: le.Uint32(p[8:]), fencePages: le.Uint32(p[12:]), entries: le.Uint32(p[16:]),
+		blocks: le.Uint32(p[8:]), fencePages: le.Uint32(p[12:]), entries: le.Uint32(p[16:]), shares: le.Uint32(p[20:]),
 		extents: le.Uint64(p[24:]), dataBytes: le.Uint64(p[32:]),
 	}
 }
@@ -138,7 +153,7 @@ type idxWriter struct {
 func newIdxWriter(w io.Writer, file engine.FileID) (*idxWriter, error) {
 	x := &idxWriter{w: bufio.NewWriterSize(w, 16*pageBytes), file: file, pages: 1}
 	x.block.reset()
-	_, err := x.w.Write(headerPage(magicIdx, file))
+	_, err := x.w.Write(formatIdx.header(file))
 	return x, err
 }
 
@@ -151,8 +166,9 @@ func (x *idxWriter) page(p []byte, kind byte, records int) error {
 
 // add takes the extents sorted by log and offset. With line set, the extent
 // starts a line of its own in the directory. A line that starts with e counts
-// from start if e begins below: what is below is dead, and not worth telling.
-func (x *idxWriter) add(e Extent, line bool, start int64) error {
+// from the start of the log if e begins below: what is below is dead, and not
+// worth telling.
+func (x *idxWriter) add(e Extent, line bool, r logRun) error {
 	if err := e.check(); err != nil {
 		return err
 	}
@@ -170,10 +186,15 @@ func (x *idxWriter) add(e Extent, line bool, start int64) error {
 		x.block.add(e)
 	}
 	if line || len(x.dir) == 0 {
-		x.dir = append(x.dir, entry{log: e.Log, first: max(e.Base, start), maxTime: math.MinInt64, block: x.count.blocks})
+		x.dir = append(x.dir, entry{log: e.Log, first: max(e.Base, r.start), maxTime: math.MinInt64, block: x.count.blocks})
 	}
 	d := &x.dir[len(x.dir)-1]
 	d.count = uint32(e.End() - d.first)
+	if r.holes {
+		d.live = uint32(min(int64(d.live)+e.Count, max(1, r.live), int64(d.count)))
+	} else {
+		d.live = d.count
+	}
 	d.bytes += uint32(e.Bytes)
 	d.maxTime = max(d.maxTime, e.MaxTime)
 	d.extents++
@@ -207,12 +228,31 @@ func (x *idxWriter) finish() (sum uint32, err error) {
 	if err := x.records(kindDirectory, len(x.dir), entryBytes, func(i int, p []byte) { x.dir[i].put(p) }); err != nil {
 		return 0, err
 	}
+	shares := x.shares()
+	x.count.shares = uint32(len(shares))
+	if err := x.records(kindShare, len(shares), shareBytes, func(i int, p []byte) {
+		le.PutUint32(p[0:], shares[i])
+		le.PutUint32(p[4:], x.dir[shares[i]].live)
+	}); err != nil {
+		return 0, err
+	}
 	p := make([]byte, pageBytes)
 	x.count.put(p)
 	if err := x.page(p, kindTrailer, 0); err != nil {
 		return 0, err
 	}
 	return le.Uint32(p), x.w.Flush()
+}
+
+// shares lists the lines of the directory that need one.
+func (x *idxWriter) shares() []uint32 {
+	var lines []uint32
+	for i := range x.dir {
+		if x.dir[i].live < x.dir[i].count {
+			lines = append(lines, uint32(i))
+		}
+	}
+	return lines
 }
 
 // records writes n records of a fixed size in as many pages as they need.

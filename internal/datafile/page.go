@@ -25,8 +25,8 @@ const (
 	kindBlock      = 'B'
 	kindFence      = 'F'
 	kindDirectory  = 'D'
+	kindShare      = 'S'
 	kindTrailer    = 'T'
-	formatVersion  = 1
 	headerSumStart = 16
 )
 
@@ -69,15 +69,20 @@ func checkPage(page []byte, file engine.FileID, n uint64, kind byte) (records in
 //	+-----------------+----------+--------+---------------+---------- … ---+
 //
 // sum is CRC32C over bytes 0–11 and 16–4095.
-const (
-	magicIdx  = "WAXW-IDX"
-	magicData = "WAXW-DAT"
+type format struct {
+	magic   string
+	version uint32 // that is written; earlier ones are read
+}
+
+var (
+	formatIdx  = format{"WAXW-IDX", 2} // version 1 has no shares
+	formatData = format{"WAXW-DAT", 1}
 )
 
-func headerPage(magic string, id engine.FileID) []byte {
+func (f format) header(id engine.FileID) []byte {
 	p := make([]byte, pageBytes)
-	copy(p, magic)
-	le.PutUint32(p[8:], formatVersion)
+	copy(p, f.magic)
+	le.PutUint32(p[8:], f.version)
 	le.PutUint64(p[16:], uint64(id))
 	le.PutUint32(p[12:], headerSum(p))
 	return p
@@ -87,14 +92,14 @@ func headerSum(p []byte) uint32 {
 	return crc32.Update(crc32.Checksum(p[:12], castagnoli), castagnoli, p[headerSumStart:])
 }
 
-// checkHeader fails with ErrNewer or *ErrDamaged when p is not the header of
-// the file id.
-func checkHeader(p []byte, name, magic string, id engine.FileID) error {
-	if string(p[:8]) != magic {
-		return damaged(name, 0, "no %s header", magic)
+// check fails with ErrNewer or *ErrDamaged when p is not the header of the file
+// id.
+func (f format) check(p []byte, name string, id engine.FileID) error {
+	if string(p[:8]) != f.magic {
+		return damaged(name, 0, "no %s header", f.magic)
 	}
-	if v := le.Uint32(p[8:]); v > formatVersion {
-		return fmt.Errorf("%s has version %d, this program reads up to %d: %w", name, v, formatVersion, engine.ErrNewer)
+	if v := le.Uint32(p[8:]); v > f.version {
+		return fmt.Errorf("%s has version %d, this program reads up to %d: %w", name, v, f.version, engine.ErrNewer)
 	} else if v == 0 {
 		return damaged(name, 8, "version 0")
 	}

@@ -162,6 +162,13 @@ func (x *Index) logIDs() []LogID {
 	return ids
 }
 
+// logRun is what files have of a log.
+type logRun struct {
+	start int64 // offset where the log starts in them
+	live  int64 // about how many offsets from there on are live
+	holes bool  // some are not
+}
+
 // runOf returns the live offsets that log has in files; from = to if it has
 // none.
 func (x *Index) runOf(log LogID, files []*file) (from, to int64, err error) {

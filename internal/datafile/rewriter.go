@@ -67,7 +67,7 @@ func (x *Index) newRewriter(ctx context.Context, id engine.FileID) (*rewriter, e
 	}
 	w := &rewriter{x: x, ctx: ctx, id: id, data: data, idxBlob: idxBlob, pos: pageBytes}
 	if w.idx, err = newIdxWriter(idxBlob, id); err == nil {
-		_, err = data.Write(headerPage(magicData, id))
+		_, err = data.Write(formatData.header(id))
 	}
 	if err != nil {
 		w.abort()
@@ -173,7 +173,7 @@ func (w *rewriter) endGroup() error {
 func (w *rewriter) putFrame(g group, bytes []byte) error {
 	f := frame{dataSum: crc32.Checksum(bytes, castagnoli), extent: g.extent}
 	f.put(w.out[g.frame:])
-	return w.idx.add(g.extent, false, g.start)
+	return w.idx.add(g.extent, false, logRun{start: g.start})
 }
 
 func (w *rewriter) flushOut() error {
