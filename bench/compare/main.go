@@ -9,6 +9,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,16 +53,27 @@ func main() {
 	if len(os.Args) != 2 {
 		fail(fmt.Errorf("usage: compare FOLDER"))
 	}
-	found, err := read(os.Args[1])
-	fail(err)
+	fail(compare(os.Args[1], os.Stdout))
+}
+
+// compare prints the summary of a folder to w and writes it beside the results.
+func compare(dir string, w io.Writer) error {
+	found, err := read(dir)
+	if err != nil {
+		return err
+	}
 	lines := summarise(found)
 	if len(lines) == 0 {
-		fail(fmt.Errorf("no results in %s", os.Args[1]))
+		return fmt.Errorf("no results in %s", dir)
 	}
-	show(lines)
+	if err := show(w, lines); err != nil {
+		return err
+	}
 	text, err := json.MarshalIndent(lines, "", "  ")
-	fail(err)
-	fail(os.WriteFile(filepath.Join(os.Args[1], "summary.json"), append(text, '\n'), 0o644))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "summary.json"), append(text, '\n'), 0o644)
 }
 
 // read collects the results of a folder.
@@ -81,10 +93,31 @@ func read(dir string) (results, error) {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		name := strings.SplitN(filepath.Base(file), ".", 3)
+		if err := r.complete(name[1]); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
 		key := name[0] + "." + name[1]
 		found[key] = append(found[key], r)
 	}
 	return found, nil
+}
+
+// complete fails when a result lacks what is compared: a name that has changed
+// would count as zero.
+func (r run) complete(broker string) error {
+	needs := map[string]float64{
+		"produce.recordsPerSecond": rate(r), "produce.latency.p50Ms": p50(r), "produce.latency.p99Ms": p99(r),
+		"requests.bytesPerRequest": bytes(r),
+	}
+	if broker == "device" {
+		needs = map[string]float64{"p50_ms": syncP50(r), "p99_ms": syncP99(r)}
+	}
+	for name, value := range needs {
+		if value <= 0 {
+			return fmt.Errorf("there is no %s", name)
+		}
+	}
+	return nil
 }
 
 // median of what of gives for the runs of key; 0 if there are none.
@@ -150,6 +183,9 @@ func summarise(rs results) []line {
 	if len(rs["3-many.waxwing"]) > 0 {
 		lines = append(lines, manyPartitions(rs)...)
 	}
+	if device == 0 {
+		return lines
+	}
 	return append(lines,
 		line{Row: "device", What: "fdatasync of 64 KB, p50", Unit: "ms", Waxwing: rs.median("fdatasync.device", syncP50)},
 		line{Row: "device", What: "fdatasync of 64 KB, p99", Unit: "ms", Waxwing: device})
@@ -172,13 +208,13 @@ func manyPartitions(rs results) []line {
 		factor.goal("at most 2", factor.Waxwing <= 2)}
 }
 
-func show(lines []line) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+func show(out io.Writer, lines []line) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "row\twork\tunit\tWaxwing\tKafka\tratio\tgoal\tmet")
 	for _, l := range lines {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Row, l.What, l.Unit, number(l.Waxwing), number(l.Kafka), number(l.Ratio), l.Goal, l.Met)
 	}
-	w.Flush()
+	return w.Flush()
 }
 
 // number shows three digits or the whole part.
