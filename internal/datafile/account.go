@@ -26,6 +26,7 @@ func (x *Index) Files() []Usage {
 
 // DeadFiles lists the sealed files in which nothing is live, oldest first.
 func (x *Index) DeadFiles() []engine.FileID {
+	x.reap()
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	var ids []engine.FileID
@@ -83,6 +84,7 @@ type run struct {
 // one of many small files. It returns nil if there is none.
 func (x *Index) Candidates(p Policy) []engine.FileID {
 	p.withDefaults()
+	x.reap()
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	var best, r run

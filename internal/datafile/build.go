@@ -169,6 +169,10 @@ func (x *Index) pointLine(f *file, e *entry) {
 // It fails with engine.ErrNotFound if there is no .idx, and with
 // *engine.ErrDamaged if it is damaged: then Rebuild makes a new one. A newer
 // format is engine.ErrNewer. Nothing has been registered then.
+//
+// What the file has in the midst of what another one has of the same log must
+// be dead, by Config.Live, and is left out: a rewrite passes over a dead file,
+// and a crash may keep it from being removed.
 func (x *Index) Load(id engine.FileID) error {
 	ix, t, err := x.store.openIdx(idxName(x.cfg.Shard, id), id)
 	if err != nil {
@@ -183,17 +187,17 @@ func (x *Index) Load(id engine.FileID) error {
 			return fmt.Errorf("datafile: %w", err)
 		}
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if err := x.roomFor(id, dir); err != nil {
+	live, err := x.roomFor(id, dir)
+	if err != nil {
 		return fmt.Errorf("datafile: %w", err)
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	f := x.newFile(id, len(x.order))
 	f.sealed, f.idx, f.total = true, ix, int64(t.dataBytes)
-	for i := range dir {
-		l := x.log(dir[i].log)
-		l.insert(dir[i].span(f))
-		f.live += dir[i].liveBytes(l.start)
+	for i := range live {
+		l := x.log(live[i].log)
+		f.live += l.live(l.insert(live[i].span(f), live[i].share(l.start)))
 		f.spans++
 	}
 	return nil
@@ -204,29 +208,55 @@ func (d *entry) span(f *file) span {
 	return span{first: d.first, maxTime: d.maxTime, count: d.count, bytes: d.bytes, file: f.slot, at: d.block}
 }
 
-func (d *entry) liveBytes(start int64) int64 {
-	s := span{first: d.first, count: d.count, bytes: d.bytes}
-	return s.live(start)
+// share is that of its span, of which nothing was killed yet.
+func (d *entry) share(start int64) share {
+	s := span{first: d.first, count: d.count}
+	h := s.share(start)
+	h.of = d.live
+	return h
 }
 
-// roomFor checks that nothing that is registered overlaps with the lines of a
-// new file.
-func (x *Index) roomFor(id engine.FileID, dir []entry) error {
-	if x.files[id] != nil {
-		return fmt.Errorf("%s: %w", fileName(x.cfg.Shard, id), engine.ErrExists)
+// roomFor checks that nothing live in a new file lies in the midst of what is
+// registered, and returns the lines that do not.
+func (x *Index) roomFor(id engine.FileID, dir []entry) ([]entry, error) {
+	if x.registered(id) {
+		return nil, fmt.Errorf("%s: %w", fileName(x.cfg.Shard, id), engine.ErrExists)
 	}
-	for i := range dir {
-		l := x.logs[dir[i].log]
-		if l == nil {
-			continue
+	var err error
+	dir = slices.DeleteFunc(dir, func(e entry) bool {
+		offset, other := x.overlap(&e)
+		if other == nil || err != nil {
+			return false
 		}
-		if j := l.above(dir[i].first); j < len(l.spans) && l.spans[j].first < dir[i].next() {
-			other := x.slots[l.spans[j].file]
-			return fmt.Errorf("%s and %s both hold offset %d of log %d",
-				fileName(x.cfg.Shard, id), fileName(x.cfg.Shard, other.id), max(l.spans[j].first, dir[i].first), dir[i].log)
+		if x.cfg.Live == nil || x.isLive(e.log, e.first, e.next()) {
+			err = fmt.Errorf("%s and %s both hold offset %d of log %d",
+				fileName(x.cfg.Shard, id), fileName(x.cfg.Shard, other.id), offset, e.log)
 		}
+		return err == nil
+	})
+	return dir, err
+}
+
+func (x *Index) registered(id engine.FileID) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.files[id] != nil
+}
+
+// overlap returns the first offset within a line that another file's span
+// covers too; no file means that there is none.
+func (x *Index) overlap(e *entry) (int64, *file) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	l := x.logs[e.log]
+	if l == nil {
+		return 0, nil
 	}
-	return nil
+	i := l.above(e.first)
+	if i == len(l.spans) || l.spans[i].first >= e.next() {
+		return 0, nil
+	}
+	return max(l.spans[i].first, e.first), x.slots[l.spans[i].file]
 }
 
 // above returns the number of the first span that ends above offset.
@@ -237,14 +267,21 @@ func (l *logSpans) above(offset int64) int {
 	return sort.Search(len(l.spans), func(i int) bool { return l.spans[i].next() > offset })
 }
 
-// insert puts a span in its place.
-func (l *logSpans) insert(s span) {
+// insert puts a span in its place and returns its number.
+func (l *logSpans) insert(s span, h share) int {
+	if h.of < s.count {
+		l.count() // the file was rewritten when the log had holes
+	}
 	i := l.above(s.first)
 	if i == len(l.spans) {
-		l.push(s)
-		return
+		l.push(s, h)
+		return i
 	}
 	l.spans = slices.Concat(l.spans[:i], []span{s}, l.spans[i:])
+	if l.shares != nil {
+		l.shares = slices.Insert(l.shares, i, h)
+	}
+	return i
 }
 
 // Rebuild writes the .idx of a closed file anew, in place of one that is

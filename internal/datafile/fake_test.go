@@ -203,6 +203,17 @@ func verifyBatches(e Extent, p []byte) error {
 	return nil
 }
 
+// splitBatches is Config.Split for test batches; time tells their times.
+func splitBatches(time func(log LogID, base int64) int64) func(Extent, []byte) (Extent, error) {
+	return func(e Extent, p []byte) (Extent, error) {
+		base := int64(binary.BigEndian.Uint64(p))
+		return Extent{
+			Base: base, Count: int64(binary.BigEndian.Uint32(p[8:])),
+			Bytes: batchHead + int64(binary.BigEndian.Uint32(p[12:])), MaxTime: time(e.Log, base),
+		}, nil
+	}
+}
+
 // fataler is what *testing.T, *testing.B and *rapid.T have in common.
 type fataler interface {
 	Helper()

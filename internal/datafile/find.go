@@ -46,8 +46,8 @@ func (x *Index) BytesBefore(log LogID, offset int64) (int64, error) {
 	return it.bytes(offset)
 }
 
-// Size is about how many live bytes log has, without reading anything: the
-// file that the start of the log falls into counts in proportion.
+// Size is about how many live bytes log has, without reading anything: a file
+// in which a part of the log is dead counts in proportion.
 func (x *Index) Size(log LogID) int64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -57,7 +57,7 @@ func (x *Index) Size(log LogID) int64 {
 	}
 	var sum int64
 	for i := range l.spans {
-		sum += l.spans[i].live(l.start)
+		sum += l.live(i)
 	}
 	return sum
 }

@@ -91,6 +91,10 @@ func FuzzIdx(f *testing.F) {
 				it.Close()
 			}
 			_, _ = x.Bytes(log, 17)
+			x.Kill(log, 3, 30)
+			if size := x.Size(log); size < 0 || size == 0 && len(x.logs[log].spans) > 0 {
+				t.Fatalf("log %d has %d live bytes", log, size)
+			}
 		}
 	})
 }

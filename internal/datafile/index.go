@@ -22,13 +22,27 @@ type Config struct {
 	// record batches with these offsets. Rewrite calls it for every extent
 	// that it copies, and cannot do without. It must not keep data.
 	Verify func(e Extent, data []byte) error
+	// Live reports whether any offset in [from, to) of log is live, from what
+	// is durable: what is dead once stays dead, as is what lies below the start
+	// of the log and what was never used. An offset must count as live before
+	// Add is called with it. Of a log that was deleted nothing is live. Load,
+	// DeadFiles, Candidates, Rewrite and Gap call it, on their caller's
+	// goroutine and without locks of the Index. Nil means that all offsets from
+	// the log's start on are live.
+	Live func(log LogID, from, to int64) bool
+	// Split returns the first record batch of data as an extent: Base, Count,
+	// Bytes and MaxTime. data has passed Verify and is what e says, the batches
+	// of an extent or the last ones of it. Rewrite uses it to leave the dead
+	// batches of an extent out where only a part is live; nil has it copy such
+	// an extent whole. It must not keep data.
+	Split func(e Extent, data []byte) (Extent, error)
 	// Wait is called before Rewrite reads or writes n bytes, n at most
 	// about 1 MiB, and returns once it may. Nil never waits.
 	Wait func(ctx context.Context, n int) error
 
 	MergeBytes        int64 // largest extent that Add makes of several; 0 means 64 KiB
 	RewriteMergeBytes int64 // the same for Rewrite; 0 means 1 MiB
-	WindowBytes       int64 // memory for Rewrite, beside one extent; 0 means 8 MiB
+	WindowBytes       int64 // memory for what Rewrite reads at once, or one extent if that is larger; 0 means 8 MiB
 	CacheBytes        int64 // memory for pages of .idx blobs; 0 means 16 MiB
 	OpenMax           int   // blobs kept open for reading; 0 means 128
 }
@@ -60,6 +74,8 @@ type Index struct {
 	order   []*file // in log order: for every log, offsets grow along it
 	pending map[engine.FileID]*rewritten
 
+	suspects []suspect // spans that may have died; see reap
+
 	epoch  *epoch   // current
 	epochs []*epoch // earlier ones that may still have iterators
 }
@@ -67,8 +83,9 @@ type Index struct {
 // logSpans is what RAM keeps of a log. Readers keep the slice while the lock
 // is not held: append to it, or put another in its place.
 type logSpans struct {
-	start int64 // first live offset
-	spans []span
+	start  int64 // all below are dead
+	spans  []span
+	shares []share // of each span; nil until something above the start has died
 }
 
 // span is what a file has of a log.
@@ -106,7 +123,7 @@ type file struct {
 	mem     []memSpan // until the .idx is there
 	idx     *idx      // from then on
 	total   int64     // bytes of all its extents
-	live    int64     // the sum of span.live
+	live    int64     // the sum of logSpans.live
 	spans   int       // spans that refer to it
 	sealed  bool
 	hollow  bool   // has spans that Seal must look at: they died while it was written to
@@ -194,6 +211,10 @@ func (x *Index) Close() { x.store.close() }
 // extent that begins where the last one of its log ends, in bytes and in
 // offsets, is merged with it. On an error the extents before the bad one have
 // been added. Add keeps no reference to extents.
+//
+// When a shard is opened, extents in which nothing is live are left out. They
+// may be out of order: a rewrite passes over a dead file, and a crash may keep
+// it from being removed.
 func (x *Index) Add(id engine.FileID, extents []Extent) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -225,10 +246,11 @@ func (x *Index) add(f *file, e Extent) error {
 		}
 		if last.file == f.slot && fits(last.first, last.bytes, e) {
 			s = last
+			f.live -= l.live(n - 1)
 		}
 	}
 	if s == nil {
-		s = l.push(span{first: e.Base, maxTime: math.MinInt64, file: f.slot, at: inMem | uint32(len(f.mem))})
+		s = l.push(span{first: e.Base, maxTime: math.MinInt64, file: f.slot, at: inMem | uint32(len(f.mem))}, share{})
 		f.mem = append(f.mem, memSpan{log: e.Log, first: e.Base})
 		f.spans++
 	}
@@ -237,18 +259,25 @@ func (x *Index) add(f *file, e Extent) error {
 		merge = 0 // so that an extent begins where the log does
 	}
 	f.mem[s.at&^inMem].add(e, merge)
-	f.live -= s.live(l.start)
 	s.count = uint32(e.End() - s.first)
 	s.bytes += uint32(e.Bytes)
 	s.maxTime = max(s.maxTime, e.MaxTime)
-	f.live += s.live(l.start)
+	if l.shares != nil {
+		h := &l.shares[len(l.shares)-1]
+		h.live += uint32(max(0, e.End()-max(e.Base, l.start)))
+		h.of += uint32(e.Count)
+	}
+	f.live += l.live(len(l.spans) - 1)
 	f.total += e.Bytes
 	return nil
 }
 
 // push appends a span and returns where it is.
-func (l *logSpans) push(s span) *span {
+func (l *logSpans) push(s span, h share) *span {
 	l.spans = appendTight(l.spans, s)
+	if l.shares != nil {
+		l.shares = appendTight(l.shares, h)
+	}
 	return &l.spans[len(l.spans)-1]
 }
 
@@ -299,9 +328,7 @@ func (x *Index) Seal(id engine.FileID) {
 	for part := range slices.Chunk(mem, chunkLogs) {
 		x.mu.Lock()
 		for i := range part {
-			if l := x.logs[part[i].log]; l != nil {
-				x.passStart(l)
-			}
+			x.sealSpan(&part[i])
 		}
 		x.mu.Unlock()
 	}
@@ -319,11 +346,20 @@ func (x *Index) SetStart(log LogID, start int64) {
 		return
 	}
 	n := sort.Search(len(l.spans), func(i int) bool { return l.spans[i].first >= start })
-	for i := range l.spans[:n] {
-		s := &l.spans[i]
-		x.slots[s.file].live -= s.live(l.start) - s.live(start)
+	for i := range n {
+		x.slots[l.spans[i].file].live -= l.live(i)
 	}
 	l.start = start
+	for i := range n {
+		if l.shares != nil {
+			h := &l.shares[i]
+			h.live = min(h.live, l.spans[i].share(start).live)
+			if h.live > 0 {
+				x.suspect(log, l, i)
+			}
+		}
+		x.slots[l.spans[i].file].live += l.live(i)
+	}
 	x.passStart(l)
 }
 
@@ -342,6 +378,22 @@ func (x *Index) passStart(l *logSpans) {
 		f.spans--
 	}
 	l.spans = withoutFirst(l.spans, n)
+	if l.shares != nil {
+		l.shares = slices.Delete(l.shares, 0, n)
+	}
+}
+
+// sealSpan looks at a span of a file that has just been sealed.
+func (x *Index) sealSpan(m *memSpan) {
+	l := x.logs[m.log]
+	if l == nil {
+		return
+	}
+	x.passStart(l)
+	i := l.above(m.first)
+	if l.shares != nil && i < len(l.spans) && l.spans[i].first == m.first && l.shares[i].killed {
+		x.suspects = append(x.suspects, suspect{m.log, m.first})
+	}
 }
 
 // withoutFirst drops the first n spans; readers may still have them.
@@ -368,7 +420,7 @@ func (x *Index) drop(log LogID) {
 	for i := range l.spans {
 		s := &l.spans[i]
 		f := x.slots[s.file]
-		f.live -= s.live(l.start)
+		f.live -= l.live(i)
 		f.spans--
 	}
 	delete(x.logs, log)

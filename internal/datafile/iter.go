@@ -153,6 +153,7 @@ func (it *Iter) enterSpan() bool {
 		if s.next() <= it.next || s.maxTime < it.since {
 			continue
 		}
+		it.next = max(it.next, s.first) // below lies what has been let go of
 		f := x.slots[s.file]
 		if s.at&inMem == 0 || f.mem == nil {
 			it.enterIdx(f, s)

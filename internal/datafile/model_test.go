@@ -30,6 +30,10 @@ type model struct {
 	rewrite *modelRewrite
 	numbers uint64
 	walks   []*walk
+
+	holes bool // records die in the middle of a log
+	twice bool // some are killed twice, against the contract
+	times map[LogID]map[int64]int64
 }
 
 // walk is an iterator that is held while other things happen, and what it must
@@ -43,8 +47,25 @@ type walk struct {
 
 type modelLog struct {
 	start, next int64
-	places      []modelPlace // every extent, dead ones too
+	places      []modelPlace   // every extent, dead ones too
+	used        []Extent       // its batches
+	dead        map[int64]bool // offsets that were killed
 }
+
+// live lists the live offsets in [from, to).
+func (l *modelLog) live(from, to int64) []int64 {
+	var all []int64
+	for _, b := range l.used {
+		for o := max(b.Base, from, l.start); o < min(b.End(), to); o++ {
+			if !l.dead[o] {
+				all = append(all, o)
+			}
+		}
+	}
+	return all
+}
+
+func (l *modelLog) anyLive(p modelPlace) bool { return len(l.live(p.Base, p.End())) > 0 }
 
 // modelPlace is an extent and its bytes. In a rewritten file its position is
 // not known.
@@ -72,15 +93,76 @@ const (
 	modelRewriteMerge = 900
 )
 
-func newModel(dir string) *model {
-	m := &model{journal: newJournal(), blobs: dirBlobs{dir}, logs: make(map[LogID]*modelLog), nextLog: 1, open: 1, built: make(map[engine.FileID]bool)}
+func newModel(t *rapid.T, dir string, holes bool) *model {
+	m := &model{
+		journal: newJournal(), blobs: dirBlobs{dir}, logs: make(map[LogID]*modelLog), nextLog: 1, open: 1,
+		built: make(map[engine.FileID]bool), holes: holes, times: make(map[LogID]map[int64]int64),
+	}
 	m.cfg = Config{
 		Shard: 3, Journal: m.journal, Blobs: m.blobs, Verify: verifyBatches,
 		MergeBytes: modelMerge, RewriteMergeBytes: modelRewriteMerge, WindowBytes: 2000, CacheBytes: 3 * pageBytes, OpenMax: 2,
 	}
+	if holes {
+		m.cfg.Live = m.live
+		m.twice = rapid.IntRange(0, 3).Draw(t, "twice") == 0
+		if rapid.Bool().Draw(t, "split") {
+			m.cfg.Split = splitBatches(func(log LogID, base int64) int64 { return m.times[log][base] })
+		}
+	}
 	m.x = New(m.cfg)
 	m.order = []*modelFile{{id: m.open}}
 	return m
+}
+
+// live is Config.Live.
+func (m *model) live(id LogID, from, to int64) bool {
+	if !m.x.mu.TryLock() {
+		panic("Live was called with a lock held")
+	}
+	m.x.mu.Unlock()
+	l := m.logs[id]
+	return l != nil && len(l.live(from, to)) > 0
+}
+
+// spans lists what the index has of a log.
+func (m *model) spans(id LogID) []span {
+	if l := m.x.logs[id]; l != nil {
+		return l.spans
+	}
+	return nil
+}
+
+// hasHoles says whether the index counts what was killed of a log.
+func (m *model) hasHoles(id LogID) bool {
+	l := m.x.logs[id]
+	return l != nil && l.shares != nil
+}
+
+// held says whether the index has not let go of a place that is above the
+// start of its log.
+func (m *model) held(p modelPlace) bool {
+	for _, s := range m.spans(p.Log) {
+		if m.x.slots[s.file].id == p.File && s.first < p.End() && p.Base < s.next() {
+			return true
+		}
+	}
+	return false
+}
+
+// found lists the places of a log that must be found.
+func (m *model) found(t *rapid.T, l *modelLog) []modelPlace {
+	var found []modelPlace
+	for _, p := range l.places {
+		if p.End() <= l.start {
+			continue
+		}
+		if m.held(p) {
+			found = append(found, p)
+		} else if l.anyLive(p) {
+			t.Fatalf("the index has let go of %+v", p.Place)
+		}
+	}
+	return found
 }
 
 // merged appends an extent by the rule that is in the documentation of Add.
@@ -122,7 +204,8 @@ func (m *model) drawLog(t *rapid.T) (LogID, *modelLog) {
 
 func (m *model) add(t *rapid.T) {
 	if len(m.logs) < 2 || (len(m.logs) < 6 && rapid.IntRange(0, 9).Draw(t, "new log") == 0) {
-		m.logs[m.nextLog] = &modelLog{}
+		m.logs[m.nextLog] = &modelLog{dead: make(map[int64]bool)}
+		m.times[m.nextLog] = make(map[int64]int64)
 		m.nextLog += LogID(rapid.IntRange(1, 300).Draw(t, "skip ids"))
 	}
 	id, _ := m.drawLog(t)
@@ -150,8 +233,12 @@ func (m *model) addRun(t *rapid.T, id LogID) Extent {
 	var data []byte
 	for range rapid.IntRange(1, 3).Draw(t, "batches") {
 		n := rapid.Int64Range(1, 5).Draw(t, "records")
-		data = append(data, makeBatch(l.next, n, rapid.IntRange(30, 200).Draw(t, "size"), byte(l.next))...)
-		e.MaxTime = max(e.MaxTime, rapid.Int64Range(-1, 1000).Draw(t, "time"))
+		batch := makeBatch(l.next, n, rapid.IntRange(30, 200).Draw(t, "size"), byte(l.next))
+		data = append(data, batch...)
+		time := rapid.Int64Range(-1, 1000).Draw(t, "time")
+		e.MaxTime = max(e.MaxTime, time)
+		m.times[id][l.next] = time
+		l.used = append(l.used, Extent{Base: l.next, Count: n, Bytes: int64(len(batch))})
 		l.next += n
 	}
 	e.Count, e.Bytes = l.next-e.Base, int64(len(data))
@@ -203,6 +290,58 @@ func (m *model) setStart(t *rapid.T) {
 	m.x.SetStart(id, l.start)
 }
 
+// kill settles some offsets of a log, in any order.
+func (m *model) kill(t *rapid.T) {
+	if !m.holes {
+		t.Skip("no holes")
+	}
+	id, l := m.drawLog(t)
+	from := rapid.Int64Range(l.start, l.next).Draw(t, "from")
+	to := min(l.next, from+rapid.SampledFrom([]int64{1, 3, 10, 100, 1 << 40}).Draw(t, "width"))
+	runs := runsOf(l.live(from, to))
+	for _, r := range rapid.Permutation(runs).Draw(t, "order") {
+		m.killRun(id, l, r)
+	}
+	if m.twice {
+		m.x.Kill(id, from, to)
+	}
+}
+
+func (m *model) killRun(id LogID, l *modelLog, r [2]int64) {
+	for o := r[0]; o < r[1]; o++ {
+		l.dead[o] = true
+	}
+	m.x.Kill(id, r[0], r[1])
+}
+
+// killExtents settles all of some extents.
+func (m *model) killExtents(t *rapid.T) {
+	if !m.holes {
+		t.Skip("no holes")
+	}
+	id, l := m.drawLog(t)
+	for _, p := range l.places {
+		if rapid.Bool().Draw(t, "kill extent") {
+			for _, r := range runsOf(l.live(p.Base, p.End())) {
+				m.killRun(id, l, r)
+			}
+		}
+	}
+}
+
+// runsOf joins sorted offsets into ranges.
+func runsOf(offsets []int64) [][2]int64 {
+	var runs [][2]int64
+	for _, o := range offsets {
+		if n := len(runs); n > 0 && runs[n-1][1] == o {
+			runs[n-1][1]++
+		} else {
+			runs = append(runs, [2]int64{o, o + 1})
+		}
+	}
+	return runs
+}
+
 func (m *model) drop(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "really") > 0 {
 		t.Skip("logs should live for a while")
@@ -212,7 +351,11 @@ func (m *model) drop(t *rapid.T) {
 	m.x.Drop(id)
 }
 
-func (m *model) startRewrite(t *rapid.T) {
+// drawRun chooses files to rewrite.
+func (m *model) drawRun(t *rapid.T) []engine.FileID {
+	if rapid.Bool().Draw(t, "candidates") {
+		return m.x.Candidates(Policy{DeadShare: 0.3, SmallFiles: 2})
+	}
 	var ids []engine.FileID
 	for _, f := range m.order {
 		if m.built[f.id] {
@@ -221,21 +364,67 @@ func (m *model) startRewrite(t *rapid.T) {
 			break
 		}
 	}
-	if len(ids) == 0 || m.rewrite != nil {
-		t.Skip("nothing to rewrite")
+	if len(ids) == 0 {
+		return nil
 	}
 	i := rapid.IntRange(0, len(ids)-1).Draw(t, "first")
-	ids = ids[i:rapid.IntRange(i+1, len(ids)).Draw(t, "last")]
+	return ids[i:rapid.IntRange(i+1, len(ids)).Draw(t, "last")]
+}
+
+// kept lists what a rewrite of files takes of a log.
+func (m *model) kept(t *rapid.T, id LogID, files []engine.FileID) []modelPlace {
+	l := m.logs[id]
+	var places, kept []modelPlace
+	for _, p := range m.found(t, l) {
+		if slices.Contains(files, p.File) {
+			places = append(places, p)
+		}
+	}
+	spans := m.spans(id)
+	start := l.start
+	if i := slices.IndexFunc(spans, func(s span) bool { return slices.Contains(files, m.x.slots[s.file].id) }); i >= 0 {
+		start = max(start, spans[i].first)
+	}
+	for _, p := range places {
+		if m.cfg.Split != nil && (m.hasHoles(id) || p.Base < start) {
+			kept = append(kept, m.batchesOf(l, p)...)
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	return slices.DeleteFunc(kept, func(p modelPlace) bool { return m.holes && !l.anyLive(p) })
+}
+
+// batchesOf parts a place into batches.
+func (m *model) batchesOf(l *modelLog, p modelPlace) []modelPlace {
+	var parts []modelPlace
+	for _, b := range l.used {
+		if b.Base < p.Base || b.Base >= p.End() {
+			continue
+		}
+		e := Extent{Log: p.Log, Base: b.Base, Count: b.Count, Bytes: b.Bytes, MaxTime: m.times[p.Log][b.Base]}
+		parts = append(parts, modelPlace{Place{p.File, e}, p.data[:b.Bytes]})
+		p.data = p.data[b.Bytes:]
+	}
+	return parts
+}
+
+func (m *model) startRewrite(t *rapid.T) {
+	if m.rewrite != nil {
+		t.Skip("one at a time")
+	}
+	ids := m.drawRun(t)
+	if len(ids) == 0 {
+		t.Skip("nothing to rewrite")
+	}
 	m.numbers++
 	r := &modelRewrite{id: RewrittenFile(m.numbers), old: ids, extents: make(map[LogID][]modelPlace)}
 	n := int64(0)
-	for id, l := range m.logs {
-		for _, p := range l.places {
-			if slices.Contains(ids, p.File) && p.End() > l.start {
-				p.File = r.id
-				r.total += p.Bytes
-				r.extents[id] = merged(r.extents[id], p, modelRewriteMerge, false)
-			}
+	for id := range m.logs {
+		for _, p := range m.kept(t, id, ids) {
+			p.File = r.id
+			r.total += p.Bytes
+			r.extents[id] = merged(r.extents[id], p, modelRewriteMerge, false)
 		}
 		n += int64(len(r.extents[id]))
 	}
@@ -285,14 +474,16 @@ func (m *model) replace(t *rapid.T) {
 }
 
 func (m *model) removeDead(t *rapid.T) {
-	for _, id := range m.x.DeadFiles() {
-		for _, l := range m.logs {
-			for _, p := range l.places {
-				if p.File == id && p.End() > l.start {
-					t.Fatalf("file %x has live offset %d of log %d", id, p.Base, p.Log)
-				}
-			}
+	dead := m.x.DeadFiles()
+	for _, f := range m.order {
+		has, live := m.liveIn(f.id)
+		if is := slices.Contains(dead, f.id); is && live {
+			t.Fatalf("file %x is dead, and has live offsets", f.id)
+		} else if has && !is && !live && f.id != m.open && (m.rewrite == nil || !slices.Contains(m.rewrite.old, f.id)) {
+			t.Fatalf("file %x is not known to be dead", f.id)
 		}
+	}
+	for _, id := range dead {
 		gone, err := m.x.Remove(id)
 		if err != nil || (!gone && len(m.walks) == 0) {
 			t.Fatal(gone, err)
@@ -306,13 +497,24 @@ func (m *model) removeDead(t *rapid.T) {
 	}
 }
 
+// liveIn says whether a file has anything, and anything live.
+func (m *model) liveIn(id engine.FileID) (has, live bool) {
+	for _, l := range m.logs {
+		for _, p := range l.places {
+			has = has || p.File == id
+			live = live || p.File == id && l.anyLive(p)
+		}
+	}
+	return has, live
+}
+
 // beginWalk makes an iterator and uses it a little.
 func (m *model) beginWalk(t *rapid.T) {
 	id, l := m.drawLog(t)
 	from := rapid.Int64Range(0, l.next).Draw(t, "from")
 	w := &walk{it: m.x.Find(id, from, math.MaxInt64)}
-	for _, p := range l.places {
-		if p.End() > max(from, l.start) {
+	for _, p := range m.found(t, l) {
+		if p.End() > from {
 			w.want = append(w.want, p)
 		}
 	}
@@ -401,6 +603,18 @@ func (m *model) reload(t *rapid.T) {
 		m.x.SetStart(id, l.start)
 	}
 	m.x.Keep(func(id LogID) bool { return m.logs[id] != nil })
+	for id, l := range m.logs {
+		var dead []int64
+		for o := range l.dead {
+			if o >= l.start {
+				dead = append(dead, o)
+			}
+		}
+		slices.Sort(dead)
+		for _, r := range runsOf(dead) {
+			m.x.Kill(id, r[0], r[1])
+		}
+	}
 }
 
 func (m *model) breakIdx(t *rapid.T, id engine.FileID) {
@@ -477,10 +691,7 @@ func (m *model) checkLog(t *rapid.T, id LogID, l *modelLog, from, to, since int6
 	var want, young, youngest []modelPlace
 	var bytes, before int64
 	top := int64(math.MinInt64)
-	for _, p := range l.places {
-		if p.End() <= l.start {
-			continue
-		}
+	for _, p := range m.found(t, l) {
 		if p.End() > from {
 			bytes += p.Bytes
 		} else {
@@ -539,12 +750,13 @@ func (m *model) checkFiles(t *rapid.T) {
 	}
 	for _, f := range m.order {
 		live, some := int64(0), false
-		exact := true
-		for _, l := range m.logs {
+		exact, holes := true, false
+		for id, l := range m.logs {
 			for _, p := range l.places {
-				if p.File == f.id && p.End() > l.start {
+				if p.File == f.id && p.End() > l.start && m.held(p) {
 					live, some = live+p.Bytes, true
 					exact = exact && l.start <= firstIn(l, f.id)
+					holes = holes || m.hasHoles(id)
 				}
 			}
 		}
@@ -552,8 +764,32 @@ func (m *model) checkFiles(t *rapid.T) {
 		if !ok && f.total == 0 {
 			continue
 		}
-		if u.Bytes != f.total || some != (u.Live > 0) || u.Live > u.Bytes || (exact && u.Live != live) {
+		if u.Bytes != f.total || some != (u.Live > 0) || u.Live > u.Bytes || (exact && !holes && u.Live != live) {
 			t.Fatalf("file %x: %+v; want %d bytes, %d live (exact: %v)", f.id, u, f.total, live, exact)
+		}
+	}
+	m.checkSums(t)
+}
+
+// checkSums adds up what files count of spans.
+func (m *model) checkSums(t *rapid.T) {
+	live, spans := make(map[uint32]int64), make(map[uint32]int)
+	for id, l := range m.x.logs {
+		if l.shares != nil && len(l.shares) != len(l.spans) {
+			t.Fatalf("log %d has %d spans and %d shares", id, len(l.spans), len(l.shares))
+		}
+		for i := range l.spans {
+			s := &l.spans[i]
+			live[s.file] += l.live(i)
+			spans[s.file]++
+			if i > 0 && s.first < l.spans[i-1].next() {
+				t.Fatalf("log %d: spans overlap at offset %d", id, s.first)
+			}
+		}
+	}
+	for _, f := range m.x.order {
+		if f.live != live[f.slot] || f.spans != spans[f.slot] {
+			t.Fatalf("file %x counts %d live bytes in %d spans, there are %d in %d", f.id, f.live, f.spans, live[f.slot], spans[f.slot])
 		}
 	}
 }
@@ -563,28 +799,33 @@ func firstIn(l *modelLog, id engine.FileID) int64 {
 	return l.places[slices.IndexFunc(l.places, func(p modelPlace) bool { return p.File == id })].Base
 }
 
-func TestModel(t *testing.T) {
+func TestModel(t *testing.T)          { testModel(t, false) }
+func TestModelWithHoles(t *testing.T) { testModel(t, true) }
+
+func testModel(t *testing.T, holes bool) {
 	dir := t.TempDir()
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
-		m := newModel(fmt.Sprintf("%s/%d", dir, n))
+		m := newModel(t, fmt.Sprintf("%s/%d", dir, n), holes)
 		must(t, os.Mkdir(m.blobs.dir, 0o777))
 		defer func() { m.x.Close() }()
 		t.Repeat(map[string]func(*rapid.T){
-			"add":        m.add,
-			"add more":   m.add,
-			"seal":       m.seal,
-			"build":      m.build,
-			"set start":  m.setStart,
-			"drop":       m.drop,
-			"rewrite":    m.startRewrite,
-			"replace":    m.replace,
-			"removeDead": m.removeDead,
-			"reload":     m.reload,
-			"begin walk": m.beginWalk,
-			"end walk":   m.endWalk,
-			"":           m.check,
+			"add":          m.add,
+			"add more":     m.add,
+			"seal":         m.seal,
+			"build":        m.build,
+			"set start":    m.setStart,
+			"kill":         m.kill,
+			"kill extents": m.killExtents,
+			"drop":         m.drop,
+			"rewrite":      m.startRewrite,
+			"replace":      m.replace,
+			"removeDead":   m.removeDead,
+			"reload":       m.reload,
+			"begin walk":   m.beginWalk,
+			"end walk":     m.endWalk,
+			"":             m.check,
 		})
 	})
 }

@@ -21,10 +21,11 @@ func (x *Index) Replace(old []engine.FileID, id engine.FileID) error {
 	for dir := p.dir; len(dir) > 0; {
 		n := wholeLogs(dir, chunkLogs)
 		x.mu.Lock()
-		err = errors.Join(err, x.swapLogs(p.old, f, dir[:n]))
+		err = errors.Join(err, x.swapLogs(p, f, dir[:n]))
 		x.mu.Unlock()
 		dir = dir[n:]
 	}
+	err = errors.Join(err, x.swapEmpty(p))
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	f.busy = false
@@ -71,46 +72,135 @@ func wholeLogs(dir []entry, n int) int {
 
 // swapLogs puts lines of the directory of f in the place of what the old files
 // have of these logs.
-func (x *Index) swapLogs(old []*file, f *file, dir []entry) error {
+func (x *Index) swapLogs(p *rewritten, f *file, dir []entry) error {
 	var errs error
 	for len(dir) > 0 {
 		n := wholeLogs(dir, 1)
-		if l := x.logs[dir[0].log]; l != nil { // else it was dropped
-			if err := x.swap(l, old, f, dir[:n]); err != nil {
-				errs = errors.Join(errs, fmt.Errorf("log %d: %w", dir[0].log, err))
-			}
-		}
+		errs = errors.Join(errs, x.swap(dir[0].log, p, f, dir[:n]))
 		dir = dir[n:]
 	}
 	return errs
 }
 
-func (x *Index) swap(l *logSpans, old []*file, f *file, lines []entry) error {
+// swapEmpty lets go of what the old files have of logs that the new one has
+// nothing of, because nothing of them was live.
+func (x *Index) swapEmpty(p *rewritten) error {
+	var errs error
+	for part := range slices.Chunk(p.holes, chunkLogs) {
+		x.mu.Lock()
+		for _, log := range part {
+			errs = errors.Join(errs, x.swap(log, p, nil, nil))
+		}
+		x.mu.Unlock()
+	}
+	return errs
+}
+
+// swap puts the lines of one log in the place of what the old files have of it.
+func (x *Index) swap(log LogID, p *rewritten, f *file, lines []entry) error {
+	l := x.logs[log]
+	if l == nil {
+		return nil // it was dropped
+	}
 	for len(lines) > 0 && lines[0].next() <= l.start {
 		lines = lines[1:] // has died meanwhile
 	}
-	i, j := x.within(l, old)
+	i, j := x.within(l, p.old)
+	_, holes := slices.BinarySearch(p.holes, log)
+	if holes {
+		l.count()
+	}
+	if l.shares != nil {
+		lines = l.meeting(lines, i, j)
+	}
 	if i == j && len(lines) == 0 {
 		return nil
 	}
-	if i == j || len(lines) == 0 || l.spans[j-1].next() != lines[len(lines)-1].next() {
-		return errors.New("the old files end at another offset than the new one")
+	if !l.fit(lines, i, j, holes) {
+		return fmt.Errorf("log %d: the old files end at another offset than the new one", log)
 	}
-	spans := make([]span, 0, len(l.spans)-(j-i)+len(lines))
-	spans = append(spans, l.spans[:i]...)
+	x.put(log, l, i, j, f, lines)
+	return nil
+}
+
+// meeting returns the lines that have offsets in common with spans i to j. In
+// a log with holes the others have died since they were written.
+func (l *logSpans) meeting(lines []entry, i, j int) []entry {
+	var met []entry
 	for k := range lines {
-		s := lines[k].span(f)
-		spans = append(spans, s)
-		f.spans++
-		f.live += s.live(l.start)
+		if from, to := l.meet(&lines[k], i, j); from < to {
+			met = append(met, lines[k])
+		}
+	}
+	return met
+}
+
+// meet returns which of the spans i to j have offsets in common with a line.
+func (l *logSpans) meet(e *entry, i, j int) (from, to int) {
+	for from = i; from < j && l.spans[from].next() <= e.first; from++ {
+	}
+	for to = from; to < j && l.spans[to].first < e.next(); to++ {
+	}
+	return from, to
+}
+
+// fit reports whether lines can stand for spans i to j. They end where those
+// do; below, if something was left out at the end, and above, if spans have
+// been let go of since. They never reach into the neighbours.
+func (l *logSpans) fit(lines []entry, i, j int, holes bool) bool {
+	if len(lines) == 0 {
+		return holes
+	}
+	first, end := lines[0].first, lines[len(lines)-1].next()
+	switch {
+	case i == j || (i > 0 && first < l.spans[i-1].next()) || (j < len(l.spans) && end > l.spans[j].first):
+		return false
+	case holes:
+		return true
+	case l.shares != nil:
+		return end >= l.spans[j-1].next()
+	}
+	return end == l.spans[j-1].next()
+}
+
+// put does what swap has found to be right.
+func (x *Index) put(log LogID, l *logSpans, i, j int, f *file, lines []entry) {
+	spans, shares := make([]span, len(lines)), make([]share, len(lines))
+	for n := range lines {
+		spans[n] = lines[n].span(f)
+		shares[n] = l.shareOf(&lines[n], i, j)
 	}
 	for k := i; k < j; k++ {
 		o := x.slots[l.spans[k].file]
 		o.spans--
-		o.live -= l.spans[k].live(l.start)
+		o.live -= l.live(k)
 	}
-	l.spans = append(spans, l.spans[j:]...)
-	return nil
+	l.spans = slices.Concat(l.spans[:i], spans, l.spans[j:])
+	if l.shares != nil {
+		l.shares = slices.Concat(l.shares[:i], shares, l.shares[j:])
+	}
+	for n := range lines {
+		f.spans++
+		f.live += l.live(i + n)
+		if l.shares != nil {
+			x.suspect(log, l, i+n) // it may have died meanwhile
+		}
+	}
+}
+
+// shareOf is the share of a line that stands for spans i to j: as much is live
+// as in those. A span that belongs to two lines counts in both.
+func (l *logSpans) shareOf(e *entry, i, j int) share {
+	h := e.share(l.start)
+	if l.shares == nil {
+		return h
+	}
+	live := int64(0)
+	for i, j = l.meet(e, i, j); i < j; i++ {
+		live += int64(l.shares[i].live)
+	}
+	h.live = uint32(min(live, int64(h.live)))
+	return h
 }
 
 // Remove forgets a dead file and deletes its .idx and, if it is a rewritten

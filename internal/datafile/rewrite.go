@@ -13,7 +13,7 @@ import (
 type Result struct {
 	File    engine.FileID   // the new file
 	Old     []engine.FileID // the files that it stands for
-	Extents int64           // in the new file; 0: nothing was live, and no file was written
+	Extents int64           // in the new file; 0: nothing was live, no file was written, and the old ones are dead
 	Logs    int             // with extents in the new file
 	Bytes   int64           // of extents written
 	Read    int64           // bytes read from the old files
@@ -21,15 +21,17 @@ type Result struct {
 
 // rewritten is a file that was written and awaits Replace.
 type rewritten struct {
-	old []*file
-	idx *idx
-	dir []entry
-	n   int64 // bytes of its extents
+	old   []*file
+	idx   *idx
+	dir   []entry
+	n     int64   // bytes of its extents
+	holes []LogID // of which something was left out, sorted
 }
 
 // Rewrite copies the live extents of files, which are indexed and adjacent in
-// log order, to the new file id, sorted by log and offset. It checks each
-// extent on the way with Config.Verify; what does not pass is
+// log order, to the new file id, sorted by log and offset. Config.Live is asked
+// about each, and one of which anything is live is copied, whole or, with
+// Config.Split, without its dead batches. Rewrite checks each extent on the way with Config.Verify; what does not pass is
 // *engine.ErrDamaged, and no file is written. When Rewrite returns, the new
 // file is durable and has been read back, but nothing refers to it: the caller
 // makes the replacement durable and then calls Replace, or Remove to forget
@@ -114,27 +116,32 @@ func (x *Index) rewrite(ctx context.Context, id engine.FileID, old []*file, res 
 		}
 	}()
 	for _, log := range x.logIDs() {
-		from, to, err := x.runOf(log, old)
+		r, err := x.runOf(log, old)
 		if err != nil {
 			return nil, err
 		}
-		if from >= to {
+		if r.start >= r.end {
 			continue
 		}
-		if err := w.copyLog(log, from, to, old); err != nil {
+		if err := w.copyLog(log, r, old); err != nil {
 			return nil, err
 		}
 	}
 	ix, err := w.commit()
 	res.Extents, res.Bytes, res.Read = int64(w.idx.count.extents), int64(w.idx.count.dataBytes), w.read
 	res.Logs = len(w.idx.dir)
-	if ix == nil || err != nil {
+	if err != nil {
 		return nil, err
+	}
+	slices.Sort(w.holes)
+	p := &rewritten{old: old, idx: ix, dir: w.idx.dir, n: res.Bytes, holes: slices.Compact(w.holes)}
+	if ix == nil {
+		return nil, x.swapEmpty(p)
 	}
 	if err := x.readBack(ctx, id, w.idx.dir); err != nil {
 		return nil, err
 	}
-	return &rewritten{old: old, idx: ix, dir: w.idx.dir, n: res.Bytes}, nil
+	return p, nil
 }
 
 func (x *Index) deleteBlobs(id engine.FileID) error {
@@ -164,30 +171,33 @@ func (x *Index) logIDs() []LogID {
 
 // logRun is what files have of a log.
 type logRun struct {
-	start int64 // offset where the log starts in them
-	live  int64 // about how many offsets from there on are live
-	holes bool  // some are not
+	start, end int64 // offsets: where the log starts in them, and where they end
+	live       int64 // about how many in between are live
+	holes      bool  // something in between has died
 }
 
-// runOf returns the live offsets that log has in files; from = to if it has
-// none.
-func (x *Index) runOf(log LogID, files []*file) (from, to int64, err error) {
+// runOf returns what files have of log; start = end if nothing.
+func (x *Index) runOf(log LogID, files []*file) (logRun, error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	l := x.logs[log]
 	if l == nil {
-		return 0, 0, nil
+		return logRun{}, nil
 	}
 	i, j := x.within(l, files)
 	if i == j {
-		return 0, 0, nil
+		return logRun{}, nil
 	}
+	r := logRun{start: max(l.start, l.spans[i].first), end: l.spans[j-1].next(), holes: l.shares != nil}
 	for k := i; k < j; k++ {
 		if !slices.Contains(files, x.slots[l.spans[k].file]) {
-			return 0, 0, fmt.Errorf("log %d has offset %d in another file between these", log, l.spans[k].first)
+			return logRun{}, fmt.Errorf("log %d has offset %d in another file between these", log, l.spans[k].first)
+		}
+		if r.holes {
+			r.live += int64(l.shares[k].live)
 		}
 	}
-	return max(l.start, l.spans[i].first), l.spans[j-1].next(), nil
+	return r, nil
 }
 
 // within returns the range of spans from the first to the last that lie in
@@ -264,14 +274,19 @@ func (x *Index) wait(ctx context.Context, n int) error {
 	return x.cfg.Wait(ctx, n)
 }
 
-// copyLog adds the extents of log in [from, to) to the new file.
-func (w *rewriter) copyLog(log LogID, from, to int64, old []*file) error {
-	it := w.x.Find(log, from, to)
+// copyLog adds the live extents that the old files have of log.
+func (w *rewriter) copyLog(log LogID, r logRun, old []*file) error {
+	it := w.x.Find(log, r.start, r.end)
 	defer it.Close()
 	for it.Next() {
-		if p := it.Place(); !slices.ContainsFunc(old, func(f *file) bool { return f.id == p.File }) {
+		p := it.Place()
+		if !slices.ContainsFunc(old, func(f *file) bool { return f.id == p.File }) {
 			return fmt.Errorf("log %d, offset %d lies in %s", log, p.Base, fileName(w.x.cfg.Shard, p.File))
-		} else if err := w.add(p, from); err != nil {
+		}
+		if !w.isLive(p.Extent, r) {
+			continue
+		}
+		if err := w.add(p, r); err != nil {
 			return err
 		}
 	}

@@ -39,20 +39,22 @@ type rewriter struct {
 	out  []byte // what comes next in the new file: frames and extents
 	pos  int64  // where out begins
 	last group  // the last one in out
+
+	holes []LogID // of which something was left out
 }
 
 // group becomes one extent of the new file; it may still grow.
 type group struct {
 	extent Extent // no bytes: there is none
 	frame  int    // where its frame is in out
-	start  int64  // of the log
+	run    logRun
 }
 
 // part is an extent of an old file.
 type part struct {
 	Place
-	at    int64 // where it goes in the window
-	start int64 // of the log
+	at  int64 // where it goes in the window
+	run logRun
 }
 
 func (x *Index) newRewriter(ctx context.Context, id engine.FileID) (*rewriter, error) {
@@ -81,14 +83,14 @@ func (w *rewriter) abort() {
 	w.idxBlob.Abort()
 }
 
-// add takes the extents sorted by log and offset, and the start of their log.
-func (w *rewriter) add(p Place, start int64) error {
+// add takes the extents sorted by log and offset, and the run that they are of.
+func (w *rewriter) add(p Place, r logRun) error {
 	if w.size > 0 && w.size+p.Bytes > w.x.cfg.WindowBytes {
 		if err := w.flush(); err != nil {
 			return err
 		}
 	}
-	w.parts = append(w.parts, part{Place: p, at: w.size, start: start})
+	w.parts = append(w.parts, part{Place: p, at: w.size, run: r})
 	w.size += p.Bytes
 	return nil
 }
@@ -101,17 +103,60 @@ func (w *rewriter) flush() error {
 	}
 	for i := range w.parts {
 		p := &w.parts[i]
-		if err := w.put(p.Extent, w.window[p.at:p.at+p.Bytes], p.start); err != nil {
-			return err
+		put, bytes := w.put, w.window[p.at:p.at+p.Bytes]
+		if w.x.cfg.Split != nil && p.Count > 1 && (p.run.holes || p.Base < p.run.start) {
+			put = w.putLive
+		}
+		if err := put(p.Extent, p.run, bytes); err != nil {
+			return fmt.Errorf("%s: %w", fileName(w.x.cfg.Shard, p.File), err)
 		}
 	}
 	w.parts, w.size = w.parts[:0], 0
 	return nil
 }
 
+// putLive writes the batches of an extent of which anything is live.
+func (w *rewriter) putLive(e Extent, r logRun, bytes []byte) error {
+	for len(bytes) > 0 {
+		b, err := w.x.cfg.Split(e, bytes)
+		if err != nil {
+			return err
+		}
+		b.Log, b.Pos = e.Log, e.Pos
+		if b.Bytes == e.Bytes {
+			b.Count = e.End() - b.Base // nothing comes behind it
+		}
+		if b.check() != nil || b.Base < e.Base || b.End() > e.End() || b.Bytes > e.Bytes {
+			return fmt.Errorf("log %d: an extent from offset %d was split into one of %d offsets and %d bytes from offset %d",
+				e.Log, e.Base, b.Count, b.Bytes, b.Base)
+		}
+		if w.isLive(b, r) {
+			if err := w.put(b, r, bytes[:b.Bytes]); err != nil {
+				return err
+			}
+		}
+		bytes = bytes[b.Bytes:]
+		e.Count, e.Base = e.End()-b.End(), b.End()
+		e.Bytes, e.Pos = e.Bytes-b.Bytes, e.Pos+b.Bytes
+	}
+	return nil
+}
+
+// isLive asks about an extent, and notes a hole where it leaves one.
+func (w *rewriter) isLive(e Extent, r logRun) bool {
+	if e.End() <= r.start {
+		return false
+	}
+	live := w.x.isLive(e.Log, max(e.Base, r.start), e.End())
+	if !live {
+		w.holes = append(w.holes, e.Log)
+	}
+	return live
+}
+
 // put writes an extent, as part of the one before it if it goes on where that
 // one ends.
-func (w *rewriter) put(e Extent, bytes []byte, start int64) error {
+func (w *rewriter) put(e Extent, r logRun, bytes []byte) error {
 	g := &w.last.extent
 	free := room(w.pos + int64(len(w.out)))
 	if g.Bytes > 0 && e.Log == g.Log && e.Base == g.End() && g.Bytes+e.Bytes <= w.x.cfg.RewriteMergeBytes &&
@@ -129,7 +174,7 @@ func (w *rewriter) put(e Extent, bytes []byte, start int64) error {
 	if e.Bytes > room(e.Pos) {
 		return errors.New("the file would be larger than 4 GiB")
 	}
-	w.last = group{extent: e, frame: len(w.out), start: start}
+	w.last = group{extent: e, frame: len(w.out), run: r}
 	w.out = append(w.out, make([]byte, frameBytes)...)
 	if e.Bytes >= w.x.cfg.RewriteMergeBytes {
 		return w.putAlone(bytes)
@@ -173,7 +218,7 @@ func (w *rewriter) endGroup() error {
 func (w *rewriter) putFrame(g group, bytes []byte) error {
 	f := frame{dataSum: crc32.Checksum(bytes, castagnoli), extent: g.extent}
 	f.put(w.out[g.frame:])
-	return w.idx.add(g.extent, false, logRun{start: g.start})
+	return w.idx.add(g.extent, false, g.run)
 }
 
 func (w *rewriter) flushOut() error {
