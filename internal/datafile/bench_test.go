@@ -141,6 +141,66 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
+// Ten messages of each of 10,000 logs in eight files are killed, one by one, in
+// the order of arrival, and then the owner is asked about what was touched.
+func BenchmarkKill(b *testing.B) {
+	const logs, files, rounds = 10_000, 8, 12
+	f := newFiller(b, logs)
+	for id := uint64(1); id <= files; id++ {
+		f.closed(b, id, rounds)
+	}
+	f.x.cfg.Live = func(_ LogID, from, to int64) bool { return (to-1)/rounds*rounds+10 < to }
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		x := New(f.x.cfg)
+		for id := uint64(1); id <= files; id++ {
+			must(b, x.Load(journalFile(id)))
+		}
+		b.StartTimer()
+		for file := range int64(files) {
+			for i := range int64(10) {
+				for log := range LogID(logs) {
+					x.Kill(log+1, file*rounds+i, file*rounds+i+1)
+				}
+			}
+		}
+		if dead := x.DeadFiles(); len(dead) != 0 {
+			b.Fatal(dead)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(10*logs*files), "ns/kill")
+}
+
+// A start with 80 files, of which eleven twelfths are dead, in 80 ranges for each
+// of 10,000 logs. Every second file is dead altogether.
+func BenchmarkKillAtStart(b *testing.B) {
+	const logs, files, rounds = 10_000, 80, 12
+	f := newFiller(b, logs)
+	for id := uint64(1); id <= files; id++ {
+		f.closed(b, id, rounds)
+	}
+	f.x.cfg.Live = func(_ LogID, from, to int64) bool { return from/(2*rounds)*(2*rounds)+2 > from }
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		x := New(f.x.cfg)
+		for id := uint64(1); id <= files; id++ {
+			must(b, x.Load(journalFile(id)))
+		}
+		b.StartTimer()
+		for log := range LogID(logs) {
+			for at := int64(0); at < files*rounds; at += 2 * rounds {
+				x.Kill(log+1, at+2, at+rounds/2)
+				x.Kill(log+1, at+rounds/2, at+2*rounds)
+			}
+		}
+		if dead := x.DeadFiles(); len(dead) != files/2 {
+			b.Fatal(dead)
+		}
+	}
+}
+
 // Two files with 32 MiB of 1 KB batches of 1000 logs each, read from the
 // memory of the test and written to a file.
 func BenchmarkRewrite(b *testing.B) {

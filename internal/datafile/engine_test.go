@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -30,7 +31,8 @@ type owner struct {
 	checkpoint engine.SlotNo   // durable: slots up to here may be trimmed
 	numbers    uint64          // durable: rewritten files
 	starts     [4]int64        // durable: by log
-	acked      [4]int64        // offsets below were acknowledged
+	settled    [4]map[int64]bool
+	acked      [4]int64 // offsets below were acknowledged
 	next       [4]int64
 	reached    map[string]int
 }
@@ -45,6 +47,9 @@ func TestOnEngine(t *testing.T) {
 			t: t, r: rand.New(rand.NewPCG(seed, 8)), reached: reached,
 			disk: mem.New(mem.Options{Seed: seed, FileBytes: 32 << 10}),
 		}
+		for log := range o.settled {
+			o.settled[log] = make(map[int64]bool)
+		}
 		for range 6 {
 			o.start()
 			o.check()
@@ -54,7 +59,9 @@ func TestOnEngine(t *testing.T) {
 			o.disk = o.disk.Crash(o.r)
 		}
 	}
-	for _, what := range []string{"loaded", "rebuilt", "replaced", "removed", "crashed in a rewrite", "crashed in a build"} {
+	for _, what := range []string{
+		"loaded", "rebuilt", "replaced", "removed", "crashed in a rewrite", "crashed in a build", "found a hole", "removed from the middle",
+	} {
 		if reached[what] == 0 {
 			t.Errorf("never %s: the test does not test that", what)
 		}
@@ -71,10 +78,40 @@ func (o *owner) step() error {
 		return nil
 	case 1, 2:
 		return o.maintain()
+	case 3, 4, 5, 6:
+		o.settle()
+		return nil
 	default:
 		return o.write()
 	}
 }
+
+// settle kills some acknowledged offsets of logs 2 and 3, most of those that
+// are old.
+func (o *owner) settle() {
+	log := 2 + o.r.IntN(2)
+	from := o.starts[log] + o.r.Int64N(o.acked[log]-o.starts[log]+1)
+	to := min(o.acked[log], from+1+o.r.Int64N(300))
+	for _, r := range runsOf(o.liveIn(LogID(log), from, to)) {
+		for at := r[0]; at < r[1]; at++ {
+			o.settled[log][at] = true
+		}
+		o.Kill(LogID(log), r[0], r[1])
+	}
+}
+
+// liveIn lists the live offsets in [from, to). What is not known is live.
+func (o *owner) liveIn(log LogID, from, to int64) (live []int64) {
+	for at := max(from, o.starts[log]); at < to; at++ {
+		if !o.settled[log][at] {
+			live = append(live, at)
+		}
+	}
+	return live
+}
+
+// live is Config.Live.
+func (o *owner) live(log LogID, from, to int64) bool { return len(o.liveIn(log, from, to)) > 0 }
 
 // write appends a slot with batches of some logs. The head tells the extents;
 // their positions count from the start of the data.
@@ -150,7 +187,10 @@ func (o *owner) maintain() error {
 			}
 		}
 	}
-	for _, id := range o.DeadFiles() {
+	for i, id := range o.DeadFiles() {
+		if at := slices.Index(o.order, id); at > i {
+			o.reached["removed from the middle"]++
+		}
 		if err := o.remove(id); err != nil {
 			return err
 		}
@@ -210,6 +250,7 @@ func (o *owner) start() {
 	o.Index = New(Config{
 		Journal: o.shard, Blobs: o.engine.Blobs(), Verify: verifyBatches,
 		MergeBytes: 2000, RewriteMergeBytes: 8000, WindowBytes: 20_000,
+		Live: o.live, Split: splitBatches(func(_ LogID, base int64) int64 { return base }),
 	})
 	o.arrange()
 	_, err = o.Sweep(ctx, func(id engine.FileID) bool { return slices.Contains(o.order, id) })
@@ -221,6 +262,11 @@ func (o *owner) start() {
 		o.SetStart(LogID(log), start)
 	}
 	o.Keep(func(id LogID) bool { return int(id) < len(o.starts) })
+	for log, settled := range o.settled {
+		for _, r := range runsOf(slices.Sorted(maps.Keys(settled))) {
+			o.Kill(LogID(log), r[0], r[1])
+		}
+	}
 }
 
 // arrange finds out which files there are, and trims those that were
@@ -275,8 +321,13 @@ func (o *owner) check() {
 	o.t.Helper()
 	for log := range o.starts {
 		next := o.starts[log]
+		if at, gap := o.Gap(LogID(log), next, o.acked[log]); gap {
+			o.t.Fatalf("log %d lacks offset %d", log, at)
+		}
 		for i, p := range collect(o.t, o.Find(LogID(log), next, math.MaxInt64)) {
-			if (i > 0 && p.Base != next) || p.Base > next {
+			if p.Base > next && !o.live(LogID(log), next, p.Base) {
+				o.reached["found a hole"]++
+			} else if (i > 0 && p.Base != next) || p.Base > next {
 				o.t.Fatalf("log %d: %+v where offset %d belongs", log, p, next)
 			}
 			next = p.End()
@@ -285,6 +336,9 @@ func (o *owner) check() {
 			if err := verifyBatches(p.Extent, b); err != nil {
 				o.t.Fatal(fmt.Errorf("log %d: %+v: %w", log, p, err))
 			}
+		}
+		if next < o.acked[log] && !o.live(LogID(log), next, o.acked[log]) {
+			next = o.acked[log]
 		}
 		if next < o.acked[log] {
 			o.t.Fatalf("log %d ends at offset %d, but %d was acknowledged", log, next, o.acked[log])

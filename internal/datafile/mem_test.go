@@ -56,6 +56,28 @@ func TestMemory(t *testing.T) {
 	runtime.KeepAlive(f)
 }
 
+// Where a log has holes, a span takes 12 bytes more, and no log of a shard
+// takes more than a few before it has any.
+func TestMemoryOfHoles(t *testing.T) {
+	const logs, rounds, files = 10_000, 4, 8
+	f := newFiller(t, logs)
+	f.x.cfg.Live = func(LogID, int64, int64) bool { return true }
+	for id := uint64(1); id <= files; id++ {
+		f.closed(t, id, rounds)
+	}
+	before := heap()
+	for log := range LogID(logs) {
+		for at := int64(0); at < files*rounds; at += rounds {
+			f.x.Kill(log+1, at+1, at+2)
+		}
+	}
+	f.x.DeadFiles()
+	if per := (heap() - before) / (logs * files); per > 16 {
+		t.Errorf("a span takes %d bytes more", per)
+	}
+	runtime.KeepAlive(f)
+}
+
 // fillCache reads every page of all .idx blobs.
 func fillCache(t testing.TB, x *Index) {
 	t.Helper()

@@ -72,9 +72,101 @@ func TestConcurrent(t *testing.T) {
 		t.Fatal(err)
 	default:
 	}
+	must(t, removeDead(h)) // what somebody was still reading
 	if n := len(h.Files()); n > 12 {
 		t.Errorf("%d files are left: the rewrite did not keep up", n)
 	}
+}
+
+// Readers of queues see every message that is live, with its bytes, while
+// messages are published, settled in any order, and moved together.
+func TestConcurrentKills(t *testing.T) {
+	const logs, slots, perFile = 4, 1500, 50
+	q := newQueues(t)
+	q.cfg.RewriteMergeBytes, q.cfg.WindowBytes = 2000, 10_000
+	var stop atomic.Bool
+	errs := make(chan error, 10)
+	var others, owner sync.WaitGroup
+	for i := range 2 {
+		others.Go(func() {
+			r := rand.New(rand.NewPCG(4, uint64(i)))
+			for !stop.Load() {
+				if err := q.readLive(LogID(1 + r.IntN(logs))); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	sealed := make(chan engine.FileID, slots)
+	owner.Go(func() {
+		var starts, ends [6]atomic.Int64 // nobody's
+		if err := maintain(q.house, sealed, &starts, &ends); err != nil {
+			errs <- err
+			for range sealed {
+			}
+		}
+	})
+	r := rand.New(rand.NewPCG(5, 5))
+	file := engine.FileID(1)
+	for i := range slots {
+		log := LogID(1 + r.IntN(logs))
+		q.publish(t, file, 1+r.IntN(4), 100, log)
+		for range 3 { // most are settled soon, some never
+			if o := max(0, q.next[log]-1-r.Int64N(30)); o%50 != 0 && q.live(log, o, o+1) {
+				q.settle(log, o, o+1)
+			}
+		}
+		if i%perFile == perFile-1 {
+			q.Seal(file)
+			sealed <- file
+			file++
+		}
+	}
+	close(sealed)
+	owner.Wait()
+	stop.Store(true)
+	others.Wait()
+	select {
+	case err := <-errs:
+		t.Fatal(err)
+	default:
+	}
+	for log := LogID(1); log <= logs; log++ {
+		q.checkLive(t, log)
+	}
+}
+
+// readLive finds and reads what is live of a log both before and after.
+func (q *queues) readLive(log LogID) error {
+	q.mu.RLock()
+	end := q.ends[log]
+	q.mu.RUnlock()
+	it := q.Find(log, 0, end)
+	var places []Place
+	for it.Next() {
+		places = append(places, it.Place())
+	}
+	if err := it.Err(); err != nil {
+		return err
+	}
+	pin := it.Detach()
+	defer pin.Close()
+	next := int64(0)
+	for _, p := range append(places, Place{Extent: Extent{Base: end}}) {
+		if next < min(p.Base, end) && q.live(log, next, min(p.Base, end)) {
+			return fmt.Errorf("log %d: nothing live was found from offset %d to %d", log, next, p.Base)
+		}
+		next = p.End()
+		b := make([]byte, p.Bytes)
+		if err := q.Read(context.Background(), p.File, p.Pos, b); p.Bytes > 0 && err != nil {
+			return fmt.Errorf("%+v: %w", p, err)
+		}
+		if err := verifyBatches(p.Extent, b); err != nil {
+			return fmt.Errorf("%+v: %w", p, err)
+		}
+	}
+	return nil
 }
 
 // readRange walks a log and checks that nothing is missing or doubled.
