@@ -112,13 +112,19 @@ start() {
   launch
 }
 
+# end SIGNAL sends it and waits 10 s for the process to be gone.
+end() {
+  kill "-$1" "$(cat "$dir/pid")" 2>/dev/null || true
+  for _ in $(seq 100); do
+    alive || return 0
+    sleep 0.1
+  done
+  return 1
+}
+
 stop() {
   if alive; then
-    local pid
-    pid=$(cat "$dir/pid")
-    kill -TERM "$pid"
-    for _ in $(seq 100); do alive || break; sleep 0.1; done
-    alive && kill -KILL "$pid"
+    end TERM || end KILL || die "it does not end"
   fi
   rm -rf "$dir"
 }
@@ -126,7 +132,7 @@ stop() {
 case ${1:-} in
   start) shift; start "$@" ;;
   stop) stop ;;
-  kill) alive && kill -KILL "$(cat "$dir/pid")" ;;
+  kill) alive || die "not running"; end KILL || die "it does not end" ;;
   restart) alive && die "already running"; : >"$dir/log"; launch ;;
   status) alive || die "not running"; cat "$dir/address" ;;
   run)
