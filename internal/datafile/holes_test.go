@@ -363,6 +363,7 @@ func TestSplitRefuses(t *testing.T) {
 		"before":      func(e Extent) (Extent, error) { e.Base--; return e, nil },
 		"behind":      func(e Extent) (Extent, error) { e.Count *= 1000; return e, nil },
 		"no offsets":  func(e Extent) (Extent, error) { e.Count = 0; return e, nil },
+		"two as one":  func(e Extent) (Extent, error) { e.Bytes *= 2; return e, nil },
 		"out of this": func(e Extent) (Extent, error) { e.Base += 1 << 40; return e, nil },
 	} {
 		q := threeFiles(t)

@@ -33,7 +33,8 @@ type Config struct {
 	// Bytes and MaxTime. data has passed Verify and is what e says, the batches
 	// of an extent or the last ones of it. Rewrite uses it to leave the dead
 	// batches of an extent out where only a part is live; nil has it copy such
-	// an extent whole. It must not keep data.
+	// an extent whole. What it cuts off has to pass Verify. It must not keep
+	// data.
 	Split func(e Extent, data []byte) (Extent, error)
 	// Wait is called before Rewrite reads or writes n bytes, n at most
 	// about 1 MiB, and returns once it may. Nil never waits.

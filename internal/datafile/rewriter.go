@@ -114,6 +114,10 @@ func (w *rewriter) putLive(e Extent, r logRun, bytes []byte) error {
 			return fmt.Errorf("log %d: an extent from offset %d was split into one of %d offsets and %d bytes from offset %d",
 				e.Log, e.Base, b.Count, b.Bytes, b.Base)
 		}
+		// The extent has passed, but another cut could leave out what is live.
+		if err := w.x.cfg.Verify(b, bytes[:b.Bytes]); err != nil {
+			return fmt.Errorf("log %d: split at offset %d: %w", b.Log, b.Base, err)
+		}
 		if w.isLive(b, r) {
 			if err := w.put(b, r, bytes[:b.Bytes]); err != nil {
 				return err
