@@ -1,3 +1,4 @@
-// Package docs tests that what README.md and docs/clients.md say is so: the
-// examples run, and the versions are those that are locked.
+// Package docs tests that what the documents say is so: the examples of
+// README.md run, the versions in docs/clients.md are those that are locked, and
+// docs/format draws every entry.
 package docs

@@ -1,0 +1,65 @@
+package docs
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/waxwing-mq/waxwing/conformance/harness"
+)
+
+// TestEntriesAreDrawn: each type of entry that the broker writes has a heading
+// "## NUMBER Name" with its body below, in one of the pages of docs/format,
+// and a line in the table of types.
+func TestEntriesAreDrawn(t *testing.T) {
+	types := regexp.MustCompile(`(?m)^\ttype[A-Z]\w* += (\d+)`).FindAllStringSubmatch(read(t, "internal", "broker", "state.go"), -1)
+	if len(types) < 16 {
+		t.Fatalf("internal/broker/state.go has %d types of entries", len(types))
+	}
+	pages := formatPages(t)
+	table := read(t, "docs", "format", "entries.md")
+	for _, x := range types {
+		if n := len(regexp.MustCompile(`(?m)^## `+x[1]+` [A-Z]`).FindAllString(pages, -1)); n != 1 {
+			t.Errorf("%q: docs/format draws entry %s %d times", strings.TrimSpace(x[0]), x[1], n)
+		}
+		if !strings.Contains(table, "\n| "+x[1]+" | ") {
+			t.Errorf("%q: the table of docs/format/entries.md has no type %s", strings.TrimSpace(x[0]), x[1])
+		}
+	}
+}
+
+// TestGroupEntriesAreDrawn: the same for the entries inside entry 48, whose
+// numbers count up from 1.
+func TestGroupEntriesAreDrawn(t *testing.T) {
+	_, block, found := strings.Cut(read(t, "internal", "broker", "group", "entry.go"), "byte = iota + 1\n")
+	if !found {
+		t.Fatal("internal/broker/group/entry.go has no types of entries")
+	}
+	block, _, _ = strings.Cut(block, "\n)")
+	names := append([]string{"GroupStored"}, regexp.MustCompile(`\btype(\w+)`).FindAllString(block, -1)...)
+	drawn := regexp.MustCompile(`(?m)^    (\d+) ([A-Z]\w+)`).FindAllStringSubmatch(read(t, "docs", "format", "entries.md"), -1)
+	if len(drawn) != len(names) {
+		t.Fatalf("docs/format/entries.md draws %d entries of groups, there are %d", len(drawn), len(names))
+	}
+	for i, name := range names {
+		if got, want := drawn[i][1]+" "+drawn[i][2], string(rune('1'+i))+" "+strings.TrimPrefix(name, "type"); got != want {
+			t.Errorf("docs/format/entries.md draws %q, want %q", got, want)
+		}
+	}
+}
+
+// formatPages are all pages of docs/format.
+func formatPages(t *testing.T) string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root(t), "docs", "format", "*.md"))
+	harness.Must(t, err)
+	var all strings.Builder
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		harness.Must(t, err)
+		all.Write(text)
+	}
+	return all.String()
+}
