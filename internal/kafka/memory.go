@@ -41,7 +41,7 @@ const (
 	// the queue, who may be no better, do not keep the others waiting for
 	// longer than memoryWait.
 	loanGrace    = time.Second
-	loanGraceMin = 100 * time.Millisecond
+	loanGraceMin = 250 * time.Millisecond
 	loanTime     = 10 * time.Second
 	// pressEvery is how often loans are looked at while somebody waits.
 	pressEvery = 50 * time.Millisecond
