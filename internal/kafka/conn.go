@@ -67,12 +67,16 @@ var (
 // that sends more behind requests that wait, and leaves, is not noticed while
 // nothing is read: so that has an end.
 func (c *conn) room(ctx context.Context, key int16, size int) error {
+	weight, other := int64(size), key != kmsg.Produce.Int16()
+	if c.replies.hasRoom(weight, other) {
+		return nil
+	}
 	if idle := c.frames.idle; idle >= 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, idle, errBlocked)
 		defer cancel()
 	}
-	return c.replies.room(ctx, int64(size), key != kmsg.Produce.Int16())
+	return c.replies.room(ctx, weight, other)
 }
 
 // serve runs the connection to its end.

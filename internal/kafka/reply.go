@@ -125,12 +125,22 @@ func (q *replies) add(r *reply) {
 
 // room waits until a request of that weight may be open too.
 func (q *replies) room(ctx context.Context, weight int64, other bool) error {
-	return q.wait(ctx, func() bool {
-		if other && q.others >= othersMax {
-			return false
-		}
-		return q.open == 0 || q.open < repliesMax && q.bytes+weight <= repliesByteMax
-	})
+	return q.wait(ctx, func() bool { return q.fits(weight, other) })
+}
+
+// hasRoom says whether room would not wait.
+func (q *replies) hasRoom(weight int64, other bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.fits(weight, other)
+}
+
+// fits is asked with mu held.
+func (q *replies) fits(weight int64, other bool) bool {
+	if other && q.others >= othersMax {
+		return false
+	}
+	return q.open == 0 || q.open < repliesMax && q.bytes+weight <= repliesByteMax
 }
 
 // addSilent counts a produce that gets no response. There must be room.
