@@ -255,3 +255,25 @@ func TestDescribingTooManySettings(t *testing.T) {
 		t.Errorf("%d settings, %v", len(got[0].Configs), got[4999].ErrorCode)
 	}
 }
+
+// TestMetadataCreatesOnlySoManyTopics at a time; clients ask again for the
+// others.
+func TestMetadataCreatesOnlySoManyTopics(t *testing.T) {
+	n := start(t)
+	req := kmsg.NewPtrMetadataRequest()
+	req.AllowAutoTopicCreation = true
+	for i := range 10_002 {
+		req.Topics = append(req.Topics, kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr(fmt.Sprint("topic-", i))})
+	}
+	var missing int
+	for _, rt := range n.dial(t).ask(req, 12).(*kmsg.MetadataResponse).Topics {
+		if rt.ErrorCode == kerr.LeaderNotAvailable.Code {
+			missing++
+		} else if rt.ErrorCode != 0 {
+			t.Fatalf("%s: error %d", *rt.Topic, rt.ErrorCode)
+		}
+	}
+	if missing != 2 {
+		t.Errorf("%d topics of 10,002 are not created, want 2", missing)
+	}
+}

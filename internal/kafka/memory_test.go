@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,4 +153,43 @@ func TestRequestsBehindAWaitingOneHoldNoFrames(t *testing.T) {
 	}
 	time.Sleep(500 * time.Millisecond)
 	mustProduce(t, n, 6_000_000, 2*time.Second)
+}
+
+// TestUnreadRecordsMakeRoom: clients that fetch much and do not read it hold
+// buffers, so they are few; who reads is served.
+func TestUnreadRecordsMakeRoom(t *testing.T) {
+	n := start(t, memory(32<<20))
+	topic := n.topic(t, "orders", 20)
+	put(t, n, topic, strings.Repeat("x", 1_000_000))
+	req := fetchOf(20, topic)
+	req.MaxBytes = 100 << 20
+	frame := encode(req, 12, 1)
+	var greedy []*raw
+	for range 40 { // 25 of them have room
+		conn := n.dial(t)
+		if _, err := conn.Write(bytes.Repeat(frame, 3)); err != nil {
+			t.Fatal(err)
+		}
+		greedy = append(greedy, conn)
+	}
+	time.Sleep(500 * time.Millisecond)
+	conn := n.dial(t)
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if resp := conn.ask(req, 12).(*kmsg.FetchResponse); len(resp.Topics[0].Partitions[19].RecordBatches) < 1_000_000 {
+		t.Errorf("got %d bytes of partition 19", len(resp.Topics[0].Partitions[19].RecordBatches))
+	}
+	cut := 0
+	for _, g := range greedy {
+		g.SetDeadline(time.Now().Add(10 * time.Second))
+		if n, _ := io.Copy(io.Discard, g.br); n < 60_000_000 {
+			cut++
+		}
+		g.Close()
+		if cut > 0 {
+			break
+		}
+	}
+	if cut == 0 {
+		t.Error("nobody who did not read was cut off")
+	}
 }
