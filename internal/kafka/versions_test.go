@@ -70,6 +70,80 @@ var expected = map[kmsg.Key]int16{
 	kmsg.JoinGroup:  kerr.InvalidSessionTimeout.Code,
 }
 
+// kafkaVersions are the versions that Apache Kafka 4.3 serves of each API that
+// is here. Produce shows 0 to 2 without serving them, in both.
+var kafkaVersions = map[kmsg.Key][2]int16{
+	kmsg.Produce:                 {0, 13},
+	kmsg.Fetch:                   {4, 18},
+	kmsg.ListOffsets:             {1, 11},
+	kmsg.Metadata:                {0, 13},
+	kmsg.OffsetCommit:            {2, 10},
+	kmsg.OffsetFetch:             {1, 10},
+	kmsg.FindCoordinator:         {0, 6},
+	kmsg.JoinGroup:               {0, 9},
+	kmsg.Heartbeat:               {0, 4},
+	kmsg.LeaveGroup:              {0, 5},
+	kmsg.SyncGroup:               {0, 5},
+	kmsg.DescribeGroups:          {0, 6},
+	kmsg.ListGroups:              {0, 5},
+	kmsg.ApiVersions:             {0, 4},
+	kmsg.CreateTopics:            {2, 7},
+	kmsg.DeleteTopics:            {1, 6},
+	kmsg.DeleteRecords:           {0, 2},
+	kmsg.InitProducerID:          {0, 5},
+	kmsg.OffsetForLeaderEpoch:    {2, 4},
+	kmsg.DescribeConfigs:         {1, 4},
+	kmsg.AlterConfigs:            {0, 2},
+	kmsg.DescribeLogDirs:         {1, 5},
+	kmsg.CreatePartitions:        {0, 3},
+	kmsg.DeleteGroups:            {0, 2},
+	kmsg.IncrementalAlterConfigs: {0, 1},
+	kmsg.OffsetDelete:            {0, 0},
+	kmsg.DescribeCluster:         {0, 2},
+	kmsg.DescribeProducers:       {0, 0},
+	kmsg.DescribeTopicPartitions: {0, 0},
+}
+
+// TestVersionsAreThoseOfKafka: what is advertised is written down here a second
+// time, so that no version comes or goes unseen. What lies beyond the ends of
+// a range ends the connection.
+func TestVersionsAreThoseOfKafka(t *testing.T) {
+	n := start(t)
+	resp := n.dial(t).ask(&kmsg.ApiVersionsRequest{}, 0).(*kmsg.ApiVersionsResponse)
+	got := map[kmsg.Key][2]int16{}
+	for _, k := range resp.ApiKeys {
+		if _, twice := got[kmsg.Key(k.ApiKey)]; twice {
+			t.Errorf("%s is advertised twice", kmsg.NameForKey(k.ApiKey))
+		}
+		got[kmsg.Key(k.ApiKey)] = [2]int16{k.MinVersion, k.MaxVersion}
+	}
+	for key, want := range kafkaVersions {
+		if have, ok := got[key]; !ok || have != want {
+			t.Errorf("%s: %d are advertised, want %d", key.Name(), have, want)
+		}
+	}
+	for key, have := range got {
+		if _, ok := kafkaVersions[key]; !ok {
+			t.Errorf("%s is advertised, versions %d", key.Name(), have)
+		}
+	}
+	n.topic(t, "seen", 1)
+	for _, req := range requests(t, n) {
+		r := kafkaVersions[kmsg.Key(req.Key())]
+		if kmsg.Key(req.Key()) == kmsg.Produce {
+			r[0] = 3
+		}
+		for _, version := range []int16{r[0] - 1, r[1] + 1} {
+			if version < 0 || kmsg.Key(req.Key()) == kmsg.ApiVersions {
+				continue // of ApiVersions any version is answered
+			}
+			conn := n.dial(t)
+			conn.send(req, version)
+			conn.closed()
+		}
+	}
+}
+
 // TestEveryVersionOfEveryAPI sends a request of each version and reads its
 // response with kmsg, to the last byte. ApiVersions says what versions there
 // are, so what is advertised is what is tested.
