@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
-	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 	"github.com/waxwing-mq/waxwing/internal/kafka"
 )
 
@@ -67,22 +65,11 @@ func TestLargeResponsesAreBuiltAFewAtATime(t *testing.T) {
 // TestALongRequestMakesRoom: while the log stands still, a request of very many
 // elements that waits for it does not keep others from what needs no log.
 func TestALongRequestMakesRoom(t *testing.T) {
-	var stalled atomic.Bool
-	proceed := make(chan struct{})
-	eng, err := mem.New(mem.Options{FileBytes: 8 << 20, BeforeSync: func(string) {
-		if stalled.Load() {
-			<-proceed
-		}
-	}}).Engine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { eng.Close() })
-	n := start(t, memory(32<<20), func(b *broker.Config, _ *kafka.Config) { b.Engine = eng })
+	disk, hold, _ := stall(t)
+	n := start(t, memory(32<<20), disk)
 	topic := n.topic(t, "orders", 1)
 	put(t, n, topic, "v")
-	t.Cleanup(sync.OnceFunc(func() { close(proceed) }))
-	stalled.Store(true)
+	hold()
 	long := kmsg.NewPtrDeleteRecordsRequest()
 	rt := kmsg.DeleteRecordsRequestTopic{Topic: "orders"}
 	for range 50_000 {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 	"github.com/waxwing-mq/waxwing/internal/kafka"
 )
 
@@ -102,6 +104,53 @@ func TestRepliesKeepTheirOrder(t *testing.T) {
 	}
 	for _, s := range all {
 		conn.receive(s.req, s.id)
+	}
+}
+
+// stall makes the broker's disk wait at each sync from hold on until release,
+// which is called at the end of the test if it was not before.
+func stall(t testing.TB) (disk option, hold, release func()) {
+	var stalled atomic.Bool
+	proceed := make(chan struct{})
+	release = sync.OnceFunc(func() { close(proceed) })
+	d := mem.New(mem.Options{FileBytes: 8 << 20, BeforeSync: func(string) {
+		if stalled.Load() {
+			<-proceed
+		}
+	}})
+	return onDisk(t, d), func() { t.Cleanup(release); stalled.Store(true) }, release
+}
+
+// TestProducesDoNotWaitForEachOther: while a produce is not durable yet the
+// next ones of its connection are read, and one sync carries them all.
+func TestProducesDoNotWaitForEachOther(t *testing.T) {
+	var in atomic.Int64
+	disk, hold, release := stall(t)
+	n := start(t, countIn(&in), disk)
+	n.topic(t, "orders", 1)
+	conn, a := n.dial(t), requestsFor(t, n, "orders")
+	before := n.Stats().Slots
+	hold()
+	const total = 40
+	sent := int64(0)
+	for range total {
+		conn.send(a.produce("v"), 9)
+		sent += int64(len(encode(a.last, 9, 1)))
+	}
+	eventually(t, "all are read", func() bool { return in.Load() == sent })
+	conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if _, err := conn.br.Peek(1); !isTimeout(err) {
+		t.Fatalf("answered before it is durable: %v", err)
+	}
+	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	release()
+	for i := range int32(total) {
+		if p := conn.receive(a.last, i+1).(*kmsg.ProduceResponse).Topics[0].Partitions[0]; p.ErrorCode != 0 || p.BaseOffset != int64(i) {
+			t.Fatalf("produce %d: %+v", i, p)
+		}
+	}
+	if slots := n.Stats().Slots - before; slots > 2 {
+		t.Errorf("%d syncs for %d produces; the first takes one, all others one more", slots, total)
 	}
 }
 

@@ -39,6 +39,18 @@ func setting(name, value string) option {
 	return func(b *broker.Config, _ *kafka.Config) { b.Settings[name] = value }
 }
 
+// onDisk opens the broker on what d holds.
+func onDisk(t testing.TB, d *mem.Disk) option {
+	return func(b *broker.Config, _ *kafka.Config) {
+		eng, err := d.Engine()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { eng.Close() })
+		b.Engine = eng
+	}
+}
+
 // logTo makes everything that is logged a failure of the test.
 type logTo struct{ t testing.TB }
 
