@@ -3,7 +3,6 @@ package docs
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -42,8 +41,11 @@ func TestReadmeClients(t *testing.T) {
 				t.Errorf("it printed %q, want %q", got, example.prints)
 			}
 			got := harness.ReadAll(t, b, "orders")
-			if len(got) != i+1 || string(got[i].Key) != "42" || string(got[i].Value) != "paid" {
-				t.Errorf("after it the topic holds %d records, %v", len(got), got)
+			if len(got) != i+1 {
+				t.Fatalf("after it the topic holds %d records, want %d", len(got), i+1)
+			}
+			if r := got[i]; string(r.Key) != "42" || string(r.Value) != "paid" {
+				t.Errorf("it sent %q: %q", r.Key, r.Value)
 			}
 		})
 	}
@@ -243,7 +245,7 @@ func end(t *testing.T, cmd *exec.Cmd, dead chan struct{}, log string) {
 	case <-dead:
 	case <-time.After(20 * time.Second):
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		t.Error(fmt.Errorf("%s did not stop", cmd))
+		t.Errorf("%s did not stop", cmd)
 	}
 	if t.Failed() {
 		text, _ := os.ReadFile(log)
