@@ -78,6 +78,7 @@ func TestScripts(t *testing.T) {
 					"json":            checkJSON,
 					"stop-broker":     func(*testscript.TestScript, bool, []string) { stop() },
 					"fill":            fillFile,
+					"spoil":           spoilFile,
 					"port-env":        portEnv,
 					"http-get":        httpGet,
 					"wait-for-group":  waitForGroup,
@@ -188,6 +189,15 @@ func fillFile(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text.String()), 0o644))
+}
+
+// spoilFile puts a control character where FILE has an @: spoil FILE.
+func spoilFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: spoil FILE")
+	}
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), "@", "\x01")
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
 }
 
 // portEnv waits for a file that serve --port-file writes and puts its addresses

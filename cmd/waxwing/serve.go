@@ -2,14 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/waxwing-mq/waxwing/internal/node"
 )
 
@@ -76,7 +81,7 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&c.HTTPAddr, "http", "127.0.0.1:8080", "listen here for health and metrics")
 	fs.StringVar(&c.Advertise, "advertise", c.Advertise, "host or host:port that clients are told (default: the listen address)")
 	addEnum(cmd, s.engine, "engine", "", "keep data on disk, or in memory for tests")
-	fs.IntVar(&c.Shards, "shards", c.Shards, "number of logs that the data is spread over; may grow, never shrink")
+	fs.IntVar(&c.Shards, "shards", c.Shards, "number of logs that the data is spread over; decided at the first start")
 	fs.IntVar(&c.DefaultPartitions, "default-partitions", c.DefaultPartitions, "partitions of a topic that asks for none (num.partitions)")
 	fs.BoolVar(&c.AutoCreateTopics, "auto-create-topics", c.AutoCreateTopics, "create a topic when a client first names it")
 	fs.Var(&s.fileBytes, "file-bytes", "size of a journal file")
@@ -98,29 +103,53 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	must(cmd.MarkFlagFilename("port-file"))
 }
 
-// shardsMax bounds --shards. Each shard has journal files of its own, which take
-// their disk space before they are used.
-const shardsMax = 64
+// check refuses what serve or the node could not run with, before anything is
+// made on the disk, and says where it was given.
+func (s *serve) check(fs *pflag.FlagSet) error {
+	for _, check := range []func() error{s.checkDrain, s.checkPortFile, s.checkPprof, s.cfg.Validate} {
+		err := check()
+		var bad *node.ConfigError
+		if errors.As(err, &bad) {
+			return fmt.Errorf("%s: %s", source(fs, bad.Setting, bad.Name), bad.Text)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-// check refuses values that the node would take to mean something else.
-func (s *serve) check() error {
-	switch {
-	case s.cfg.DataDir == "":
-		return fmt.Errorf("data: must name a folder")
-	case s.cfg.Shards < 1 || s.cfg.Shards > shardsMax:
-		return fmt.Errorf("shards: must be between 1 and %d, not %d", shardsMax, s.cfg.Shards)
-	case s.cfg.DefaultPartitions < 1:
-		return fmt.Errorf("default-partitions: must be at least 1, not %d", s.cfg.DefaultPartitions)
-	case s.fileBytes == 0:
-		return fmt.Errorf("file-bytes: must be more than 0")
-	case s.cfg.NodeID < 0:
-		return fmt.Errorf("node-id: must be at least 0, not %d", s.cfg.NodeID)
-	case s.cfg.RetentionCheck < 0:
-		return fmt.Errorf("retention-check: must not be negative")
-	case s.cfg.InitialRebalanceDelay < 0:
-		return fmt.Errorf("initial-rebalance-delay: must not be negative")
-	case s.drain <= 0:
-		return fmt.Errorf("shutdown-timeout: must be more than 0")
+func (s *serve) checkDrain() error {
+	if s.drain <= 0 {
+		return &node.ConfigError{Setting: "shutdown-timeout", Text: "must be more than 0"}
+	}
+	return nil
+}
+
+func (s *serve) checkPortFile() error {
+	if s.portFile == "" {
+		return nil
+	}
+	dir := filepath.Dir(s.portFile)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return &node.ConfigError{Setting: "port-file", Text: "there is no folder " + dir}
+	}
+	if info, err := os.Stat(s.portFile); err == nil && info.IsDir() {
+		return &node.ConfigError{Setting: "port-file", Text: s.portFile + " is a folder"}
+	}
+	return nil
+}
+
+func (s *serve) checkPprof() error {
+	if s.pprof == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(s.pprof)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return &node.ConfigError{Setting: "pprof", Text: fmt.Sprintf("%q is not host:port", s.pprof)}
 	}
 	return nil
 }
@@ -133,12 +162,12 @@ func (s *serve) settle(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	if err := s.check(); err != nil {
-		return err
-	}
 	s.cfg.Engine = s.engine.value
 	s.cfg.FileBytes = int64(s.fileBytes)
 	s.cfg.BrokerConfig = s.broker
+	if err := s.check(cmd.Flags()); err != nil {
+		return err
+	}
 	s.cfg.Version = readBuildInfo().Version
 	s.cfg.Logger = s.logger(cmd.ErrOrStderr())
 	return nil

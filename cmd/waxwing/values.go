@@ -102,15 +102,6 @@ func (p pairsValue) Set(s string) error {
 	return nil
 }
 
-// fill adds the pairs of more whose names p does not have.
-func (p pairsValue) fill(more pairsValue) {
-	for name, value := range more {
-		if _, ok := p[name]; !ok {
-			p[name] = value
-		}
-	}
-}
-
 // parsePairs reads "a=1;b=2". Values may contain commas, as Kafka's do.
 func parsePairs(s string) (pairsValue, error) {
 	p := pairsValue{}

@@ -39,8 +39,9 @@ type Config struct {
 	Inline bool
 }
 
-// shardsMax bounds the number of shards: each has journal files of its own.
-const shardsMax = 64
+// ShardsMax bounds the number of shards: each has journal files of its own,
+// which take their disk space before they are used.
+const ShardsMax = 64
 
 // Broker is the running core. Its methods may be called from any goroutine.
 type Broker struct {
@@ -64,8 +65,8 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	if cfg.Shards == 0 {
 		cfg.Shards = 1
 	}
-	if cfg.Shards < 1 || cfg.Shards > shardsMax {
-		return nil, fmt.Errorf("%d shards: there are 1 to %d", cfg.Shards, shardsMax)
+	if cfg.Shards < 1 || cfg.Shards > ShardsMax {
+		return nil, fmt.Errorf("%d shards: there are 1 to %d", cfg.Shards, ShardsMax)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

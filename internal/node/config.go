@@ -5,8 +5,10 @@ package node
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -58,18 +60,27 @@ func DefaultConfig() Config {
 
 // settings are the broker settings of the configuration, by Kafka's names.
 func (c *Config) settings() map[string]string {
-	m := map[string]string{
-		"num.partitions":                   strconv.Itoa(c.DefaultPartitions),
-		"auto.create.topics.enable":        strconv.FormatBool(c.AutoCreateTopics),
-		"group.initial.rebalance.delay.ms": strconv.FormatInt(c.InitialRebalanceDelay.Milliseconds(), 10),
+	m := map[string]string{}
+	for _, f := range c.fields() {
+		m[f.name] = f.value
 	}
-	if c.RetentionCheck > 0 {
-		m["log.retention.check.interval.ms"] = strconv.FormatInt(c.RetentionCheck.Milliseconds(), 10)
-	}
-	for k, v := range c.BrokerConfig {
-		m[k] = v
-	}
+	maps.Copy(m, c.BrokerConfig)
 	return m
+}
+
+// field is a field of Config that stands for a broker setting.
+type field struct{ flag, name, value string }
+
+func (c *Config) fields() []field {
+	list := []field{
+		{"default-partitions", "num.partitions", strconv.Itoa(c.DefaultPartitions)},
+		{"auto-create-topics", "auto.create.topics.enable", strconv.FormatBool(c.AutoCreateTopics)},
+		{"initial-rebalance-delay", "group.initial.rebalance.delay.ms", strconv.FormatInt(c.InitialRebalanceDelay.Milliseconds(), 10)},
+	}
+	if c.RetentionCheck != 0 {
+		list = append(list, field{"retention-check", "log.retention.check.interval.ms", strconv.FormatInt(c.RetentionCheck.Milliseconds(), 10)})
+	}
+	return list
 }
 
 // advertised is the host and port that clients are told, given the address
@@ -87,7 +98,7 @@ func (c *Config) advertised(bound net.Addr) (host string, port int32, err error)
 		case net.ParseIP(c.Advertise) != nil || !hasPort(c.Advertise):
 			h = c.Advertise
 		default:
-			return "", 0, fmt.Errorf("advertise %q: %w", c.Advertise, err)
+			return "", 0, fmt.Errorf("%q: %w", c.Advertise, err)
 		}
 	}
 	if ip := net.ParseIP(h); h == "" || ip != nil && ip.IsUnspecified() {
@@ -95,16 +106,9 @@ func (c *Config) advertised(bound net.Addr) (host string, port int32, err error)
 	}
 	n, err := strconv.ParseUint(p, 10, 16)
 	if err != nil || n == 0 {
-		return "", 0, fmt.Errorf("advertise %q: port %q is not a number from 1 to 65535", c.Advertise, p)
+		return "", 0, fmt.Errorf("%q: port %q is not a number from 1 to 65535", c.Advertise, p)
 	}
 	return h, int32(n), nil
 }
 
-func hasPort(s string) bool {
-	for _, c := range s {
-		if c == ':' {
-			return true
-		}
-	}
-	return false
-}
+func hasPort(s string) bool { return strings.Contains(s, ":") }

@@ -18,10 +18,6 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/listen"
 )
 
-// fileBytesMin is the smallest journal file that takes the largest entry that
-// a request can make.
-const fileBytesMin = 8 << 20
-
 // Node is a running Waxwing process.
 type Node struct {
 	cfg    Config
@@ -43,10 +39,14 @@ type Node struct {
 }
 
 // Start opens the data, recovers it, and serves. On an error nothing is left
-// running. Ports are bound before recovery, so that a taken port is told at
+// running; a Config that does not pass Validate leaves nothing on the disk
+// either. Ports are bound before recovery, so that a taken port is told at
 // once; connections are accepted after it.
 func Start(ctx context.Context, cfg Config) (*Node, error) {
 	began := time.Now()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
 	n := &Node{cfg: cfg, done: make(chan struct{})}
 	steps := []func(context.Context) error{n.bind, n.openEngine, n.openBroker, n.serveKafka}
 	for _, step := range steps {
@@ -82,21 +82,15 @@ func (n *Node) bind(ctx context.Context) (err error) {
 }
 
 func (n *Node) openEngine(context.Context) error {
-	if n.cfg.FileBytes < fileBytesMin {
-		return fmt.Errorf("journal files of %d bytes: at least %d, so that every request fits one", n.cfg.FileBytes, fileBytesMin)
-	}
 	var eng *disk.Engine
 	var err error
-	switch n.cfg.Engine {
-	case "disk":
+	if n.cfg.Engine == "mem" {
+		eng, err = mem.New(mem.Options{FileBytes: n.cfg.FileBytes}).Engine()
+	} else {
 		eng, err = disk.Open(disk.Options{
 			Dir: n.cfg.DataDir, FileBytes: n.cfg.FileBytes,
 			Logf: func(format string, args ...any) { n.cfg.Logger.Warn(fmt.Sprintf(format, args...)) },
 		})
-	case "mem":
-		eng, err = mem.New(mem.Options{FileBytes: n.cfg.FileBytes}).Engine()
-	default:
-		err = fmt.Errorf("engine %q is not one of disk, mem", n.cfg.Engine)
 	}
 	if err != nil {
 		return err

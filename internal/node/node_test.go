@@ -165,6 +165,49 @@ func TestStartErrors(t *testing.T) {
 	}
 }
 
+// TestBadConfigLeavesNoTrace: what cannot be run with is refused by name, before
+// anything is made on the disk.
+func TestBadConfigLeavesNoTrace(t *testing.T) {
+	for name, c := range map[string]struct {
+		setting, text string
+		change        func(*Config)
+	}{
+		"engine":           {"engine", "tape", func(c *Config) { c.Engine = "tape" }},
+		"no shards":        {"shards", "not 0", func(c *Config) { c.Shards = 0 }},
+		"many shards":      {"shards", "not 65", func(c *Config) { c.Shards = 65 }},
+		"small files":      {"file-bytes", "not 1048576", func(c *Config) { c.FileBytes = 1 << 20 }},
+		"large files":      {"file-bytes", "not 4294967296", func(c *Config) { c.FileBytes = 4 << 30 }},
+		"kafka address":    {"kafka", "nowhere", func(c *Config) { c.KafkaAddr = "nowhere" }},
+		"http port":        {"http", "70000", func(c *Config) { c.HTTPAddr = "127.0.0.1:70000" }},
+		"advertise":        {"advertise", "notaport", func(c *Config) { c.Advertise = "host:notaport" }},
+		"node id":          {"node-id", "-1", func(c *Config) { c.NodeID = -1 }},
+		"long cluster id":  {"cluster-id", "300", func(c *Config) { c.ClusterID = strings.Repeat("x", 300) }},
+		"odd cluster id":   {"cluster-id", "printed", func(c *Config) { c.ClusterID = "a\x00" }},
+		"partitions":       {"default-partitions", "at least 1", func(c *Config) { c.DefaultPartitions = 0 }},
+		"many partitions":  {"default-partitions", "at most 100000", func(c *Config) { c.DefaultPartitions = 100_001 }},
+		"hidden by config": {"default-partitions", "at least 1", func(c *Config) { c.DefaultPartitions = 0; c.BrokerConfig = map[string]string{"num.partitions": "1"} }},
+		"retention check":  {"retention-check", "at least 1", func(c *Config) { c.RetentionCheck = time.Microsecond }},
+		"unknown setting":  {"broker-config", "no.such", func(c *Config) { c.BrokerConfig = map[string]string{"no.such": "1"} }},
+		"bad setting":      {"broker-config", "week", func(c *Config) { c.BrokerConfig = map[string]string{"log.retention.hours": "week"} }},
+		"two settings":     {"broker-config", "above", func(c *Config) { c.BrokerConfig = map[string]string{"group.max.session.timeout.ms": "5"} }},
+	} {
+		cfg := with(testConfig(t), c.change)
+		n, err := Start(context.Background(), cfg)
+		if err == nil {
+			stop(t, n)
+			t.Errorf("%s: started", name)
+			continue
+		}
+		var bad *ConfigError
+		if !errors.As(err, &bad) || bad.Setting != c.setting || !strings.Contains(bad.Text, c.text) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(cfg.DataDir); !os.IsNotExist(err) {
+			t.Errorf("%s: the data folder was made", name)
+		}
+	}
+}
+
 func with(c Config, change func(*Config)) Config {
 	change(&c)
 	return c

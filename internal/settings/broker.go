@@ -95,7 +95,7 @@ var brokerTable = []brokerSetting{
 	{integer("message.max.bytes", "1048588", 0, "Largest record batch, after compression, in bytes."),
 		func(b *Broker, v string) { b.Topic.MaxMessageBytes = number(v) }},
 	{integer("min.insync.replicas", "1", 1, "No effect: an acknowledged record is on disk, whatever this says.").noEffect(), nil},
-	{integer("num.partitions", "1", 1, "Partitions of a topic that does not say how many."),
+	{integer("num.partitions", "1", 1, "Partitions of a topic that does not say how many.").most(100_000),
 		func(b *Broker, v string) { b.NumPartitions = int(number(v)) }},
 	{integer("offset.metadata.max.bytes", "4096", 0, "Longest text that may go with a committed offset, in bytes.").readOnly(),
 		func(b *Broker, v string) { b.OffsetMetadataMaxBytes = int(number(v)) }},

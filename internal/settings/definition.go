@@ -147,6 +147,7 @@ func long(name, def string, least int64, doc string) Definition {
 	return Definition{Name: name, Type: Long, Default: def, Doc: doc, min: float64(least), max: math.MaxInt64}
 }
 
+func (d Definition) most(n float64) Definition       { d.max = n; return d }
 func (d Definition) from(names ...string) Definition { d.From = names; return d }
 func (d Definition) readOnly() Definition            { d.ReadOnly = true; return d }
 func (d Definition) noEffect() Definition            { d.NoEffect = true; return d }

@@ -1,0 +1,124 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/settings"
+)
+
+// fileBytesMin is the smallest journal file that takes the largest entry that
+// a request can make; fileBytesMax is what an index can point into.
+const (
+	fileBytesMin = 8 << 20
+	fileBytesMax = 4<<30 - 4<<10
+)
+
+// clusterIDMax bounds Config.ClusterID, in bytes.
+const clusterIDMax = 255
+
+// ConfigError says what is wrong with a Config.
+type ConfigError struct {
+	Setting string // as a flag of `waxwing serve` names it: "file-bytes"
+	Name    string // of the entry, if Setting is "broker-config"
+	Text    string // for people; does not repeat Setting
+}
+
+func (e *ConfigError) Error() string { return e.Setting + ": " + e.Text }
+
+// Validate returns a *ConfigError for the first value that Start could not run
+// with, or nil. It touches neither disk nor network.
+func (c *Config) Validate() error {
+	for _, check := range []func() error{c.checkData, c.checkAddresses, c.checkIdentity, c.checkSettings} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func bad(setting, format string, args ...any) error {
+	return &ConfigError{Setting: setting, Text: fmt.Sprintf(format, args...)}
+}
+
+func (c *Config) checkData() error {
+	switch {
+	case c.Engine != "disk" && c.Engine != "mem":
+		return bad("engine", "%q is not one of disk, mem", c.Engine)
+	case c.DataDir == "":
+		return bad("data", "must name a folder")
+	case strings.ContainsRune(c.DataDir, 0):
+		return bad("data", "%q is no path", c.DataDir)
+	case c.Shards < 1 || c.Shards > broker.ShardsMax:
+		return bad("shards", "must be between 1 and %d, not %d", broker.ShardsMax, c.Shards)
+	case c.FileBytes < fileBytesMin || c.FileBytes > fileBytesMax:
+		return bad("file-bytes", "must be between %d, so that every request fits one file, and %d, not %d",
+			int64(fileBytesMin), int64(fileBytesMax), c.FileBytes)
+	}
+	return nil
+}
+
+func (c *Config) checkAddresses() error {
+	if err := checkListen("kafka", c.KafkaAddr); err != nil {
+		return err
+	}
+	if err := checkListen("http", c.HTTPAddr); err != nil {
+		return err
+	}
+	if _, _, err := c.advertised(&net.TCPAddr{Port: 9092}); err != nil {
+		return bad("advertise", "%v", err)
+	}
+	return nil
+}
+
+// checkListen checks an address to listen on; "" is none.
+func checkListen(setting, addr string) error {
+	if addr == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return bad(setting, "%q is not host:port", addr)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return bad(setting, "%q: port %q is not a number from 0 to 65535", addr, port)
+	}
+	return nil
+}
+
+func (c *Config) checkIdentity() error {
+	switch {
+	case c.NodeID < 0:
+		return bad("node-id", "must be at least 0, not %d", c.NodeID)
+	case len(c.ClusterID) > clusterIDMax:
+		return bad("cluster-id", "has %d bytes; at most %d", len(c.ClusterID), clusterIDMax)
+	case strings.ContainsFunc(c.ClusterID, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar }):
+		return bad("cluster-id", "%q has characters that cannot be printed", c.ClusterID)
+	}
+	return nil
+}
+
+func (c *Config) checkSettings() error {
+	switch {
+	case c.RetentionCheck < 0:
+		return bad("retention-check", "must not be negative")
+	case c.InitialRebalanceDelay < 0:
+		return bad("initial-rebalance-delay", "must not be negative")
+	}
+	for _, f := range c.fields() {
+		if err := settings.BrokerDefinition(f.name).Check(f.value); err != nil {
+			return bad(f.flag, "%v", err)
+		}
+	}
+	_, err := settings.ParseBroker(c.settings(), nil)
+	var wrong *settings.Error
+	if errors.As(err, &wrong) {
+		return &ConfigError{Setting: "broker-config", Name: wrong.Name, Text: wrong.Text}
+	}
+	return err
+}
