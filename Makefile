@@ -12,9 +12,21 @@ PKGS := ./...
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# What `waxwing version` tells of the commit. Nothing, without git or outside of
+# a repository of our own.
+STAMP = $(shell test "$$(git rev-parse --show-toplevel 2>/dev/null)" = "$$(pwd -P)" \
+	&& git rev-parse -q --verify HEAD >/dev/null \
+	&& echo "-X main.revision=$$(git rev-parse HEAD)" \
+	"$$(git describe --tags --exact-match 2>/dev/null | sed 's/^/-X main.version=/')" \
+	"$$(git diff --quiet HEAD -- 2>/dev/null || echo '-X main.modified=true')")
+
 .PHONY: build
 build: ## build bin/waxwing
-	go build -o bin/waxwing ./cmd/waxwing
+	go build -ldflags "$(STAMP)" -o bin/waxwing ./cmd/waxwing
+
+.PHONY: stamp
+stamp:
+	@echo $(STAMP);
 
 .PHONY: run
 run: build ## build and start the broker on ./waxwing-data
