@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"internal/listen":            {},
 	"internal/kafka":             {"internal/broker", "internal/broker/group", "internal/record", "internal/settings"},
 	"internal/amqp/wire":         {},
-	"internal/broker":            {"internal/broker/group", "internal/broker/topic", "internal/datafile", "internal/enc", "internal/engine", "internal/journal", "internal/mutant", "internal/record", "internal/settings"},
+	"internal/broker":            {"internal/broker/access", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/datafile", "internal/enc", "internal/engine", "internal/journal", "internal/mutant", "internal/record", "internal/settings"},
 	"internal/broker/access":     {"internal/enc"},
 	"internal/broker/group":      {},
 	"internal/broker/queue":      {"internal/datafile", "internal/enc"},
@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 	"internal/record":            {},
 	"internal/enc":               {},
 	"internal/mutant":            {},
-	"internal/sim":               {"internal/broker", "internal/broker/group", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/record"},
+	"internal/sim":               {"internal/broker", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/record"},
 }
 
 // pure packages do no I/O and know no clock: a state machine or a codec.

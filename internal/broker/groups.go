@@ -149,11 +149,21 @@ func (s *shard) fireTimers() {
 	if !s.groups.NextDeadline().After(now) && s.room(toFree, timerBytes) == nil {
 		s.settle(s.groups.Tick(now))
 	}
+	s.tickQueues(now.UnixMilli())
+}
+
+// nextDeadline is when fireTimers has something to do.
+func (s *shard) nextDeadline() time.Time {
+	at := s.groups.NextDeadline()
+	if q := s.q.machine.NextDeadline(); !q.IsZero() && q.Before(at) {
+		return q
+	}
+	return at
 }
 
 // untilTimers is how long nothing is due.
 func (s *shard) untilTimers() time.Duration {
-	wait := s.groups.NextDeadline().Sub(time.UnixMilli(s.tick()))
+	wait := s.nextDeadline().Sub(time.UnixMilli(s.tick()))
 	if wait <= 0 && s.room(toFree, timerBytes) != nil {
 		return timersPause
 	}

@@ -118,6 +118,9 @@ func (m *maintenance) step(ctx context.Context, force bool) error {
 		errs = append(errs, m.mark(ctx))
 		force = true
 	}
+	if !force && m.idle(now) {
+		errs = append(errs, m.mark(ctx))
+	}
 	if force || m.checkpointDue(now) {
 		m.checkpointed = now
 		errs = append(errs, m.checkpoint(ctx))
@@ -165,6 +168,12 @@ func (m *maintenance) mark(ctx context.Context) error {
 		return struct{}{}, nil
 	})
 	return err
+}
+
+// idle says whether dead files wait for a checkpoint that would come, had
+// anybody anything to write.
+func (m *maintenance) idle(now time.Time) bool {
+	return m.waiting && now.Sub(m.checkpointed) >= checkpointEvery && m.s.j.Last() <= m.s.cps.Newest()
 }
 
 func (m *maintenance) checkpointDue(now time.Time) bool {

@@ -11,9 +11,12 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/waxwing-mq/waxwing/internal/broker/access"
 	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
 	"github.com/waxwing-mq/waxwing/internal/datafile"
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -50,8 +53,10 @@ type Broker struct {
 	view      *view
 	flat      flatNames
 	placed    *placed
+	access    *access.View
 	clusterID string
-	squeeze   sync.Mutex // of the one shard that rewrites on a full disk
+	queueIDs  atomic.Uint64 // the last id of a session, channel or consumer
+	squeeze   sync.Mutex    // of the one shard that rewrites on a full disk
 
 	randMu sync.Mutex
 	failed chan struct{}
@@ -79,7 +84,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	}
 	b := &Broker{
 		cfg: cfg, view: newView(), flat: flatNames{names: topic.FlatNames{}},
-		placed: newPlaced(partitionsTotalMax), failed: make(chan struct{}),
+		placed: newPlaced(partitionsTotalMax), access: access.NewView(), failed: make(chan struct{}),
 	}
 	for i := range cfg.Shards {
 		s, err := b.openShard(ctx, engine.ShardID(i))
@@ -120,7 +125,9 @@ func (b *Broker) openShard(ctx context.Context, id engine.ShardID) (*shard, erro
 		replies:      map[group.Token]func(group.Body, error){},
 		parts:        map[datafile.LogID]*Partition{},
 		held:         map[TopicID][]*Partition{},
+		settled:      map[datafile.LogID]*queue.SettledSet{},
 	}
+	s.mover, s.puller = newMover(s), newPuller(s)
 	if err := s.recover(ctx); err != nil {
 		eng.Release()
 		return nil, err
@@ -151,17 +158,21 @@ func (s *shard) recover(ctx context.Context) error {
 func (s *shard) loadIndex(ctx context.Context) error {
 	s.index = datafile.New(datafile.Config{
 		Shard: s.id, Journal: s.eng, Blobs: s.b.cfg.Engine.Blobs(),
-		Verify: verifyBatches, Wait: s.maintain.yield,
+		Verify: verifyBatches, Live: s.liveInLog, Split: splitBatch, Wait: s.maintain.yield,
 	})
 	if err := s.sweep(ctx); err != nil {
 		return err
 	}
+	queueLogs := s.loadSettled()
 	for _, f := range s.dataFiles() {
 		if err := s.loadFile(ctx, f); err != nil {
 			return err
 		}
 	}
-	s.index.Keep(func(id datafile.LogID) bool { return s.d.logs.Get(id) != nil })
+	s.index.Keep(func(id datafile.LogID) bool { return s.d.logs.Get(id) != nil || s.settled[id] != nil })
+	if err := s.indexSettled(queueLogs); err != nil {
+		return err
+	}
 	for _, id := range s.d.logs.IDs() {
 		l := s.d.logs.Get(id)
 		s.index.SetStart(id, l.Start)
@@ -233,6 +244,9 @@ func (s *shard) loadFile(ctx context.Context, f engine.FileInfo) error {
 // may be out of order: a rewrite passes over it.
 func (s *shard) live(exts []datafile.Extent) []datafile.Extent {
 	return slices.DeleteFunc(exts, func(e datafile.Extent) bool {
+		if e.Log >= queueLogs {
+			return !s.liveInLog(e.Log, e.Base, e.End())
+		}
 		l := s.d.logs.Get(e.Log)
 		return l == nil || e.End() <= l.Start
 	})
@@ -273,6 +287,9 @@ func (b *Broker) begin(ctx context.Context) error {
 	if err := b.applySettings(b.usable(home.d.catalog.Settings)); err != nil {
 		return err
 	}
+	if err := b.access.Load(home.d.access); err != nil {
+		return fmt.Errorf("users: %w", err)
+	}
 	for _, s := range b.shards {
 		for _, id := range s.d.logs.IDs() {
 			l := s.d.logs.Get(id)
@@ -288,10 +305,20 @@ func (b *Broker) begin(ctx context.Context) error {
 		b.placed.total += len(t.Shards)
 	}
 	for _, s := range b.shards {
+		if err := s.showQueuesAtStart(); err != nil {
+			return err
+		}
 		s.groups = group.NewMachine(b.groupConfig(), s.d.groups, time.UnixMilli(s.tick()))
+		s.openQueues(s.tick())
 		s.start()
 	}
+	if err := b.restartQueues(ctx); err != nil {
+		return err
+	}
 	if err := b.found(ctx); err != nil {
+		return err
+	}
+	if err := b.foundVHost(ctx); err != nil {
 		return err
 	}
 	for _, s := range b.shards {
@@ -321,9 +348,11 @@ func (s *shard) start() {
 	if s.b.cfg.Inline {
 		return
 	}
-	s.stopped.Add(2)
+	s.stopped.Add(4)
 	go s.sequence()
 	go s.maintain.run()
+	go s.mover.run()
+	go s.puller.run()
 	go s.watchJournal()
 	s.maintain.kick()
 }
@@ -430,6 +459,8 @@ func (b *Broker) Close() error {
 func (s *shard) close() error {
 	s.inbox.close()
 	s.maintain.halt()
+	s.mover.halt()
+	s.puller.halt()
 	s.stopped.Wait()
 	defer s.index.Close()
 	if s.groups == nil { // never started

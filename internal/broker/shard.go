@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/broker/queue"
+	"github.com/waxwing-mq/waxwing/internal/broker/route"
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
 	"github.com/waxwing-mq/waxwing/internal/datafile"
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -39,13 +41,21 @@ type shard struct {
 
 	producersMax int
 
-	leftovers atomic.Bool // clear has something left to do
+	refused   atomic.Int64 // bytes of the last message that the full disk had no room for
+	leftovers atomic.Bool  // clear has something left to do
+	q         queues
 
 	// Owned by the publisher.
 	parts    map[datafile.LogID]*Partition
 	held     map[TopicID][]*Partition // the same, by topic
 	openFile engine.FileID
+	routes   *route.Table // the view of exchanges
 
+	settledMu sync.Mutex
+	settled   map[datafile.LogID]*queue.SettledSet // what of queues' logs is dead
+
+	mover    *mover
+	puller   *puller
 	maintain maintenance
 
 	// With Config.Inline only: see Broker.Recovered.
@@ -178,6 +188,7 @@ func (s *shard) sleep(timer *time.Timer) {
 func (s *shard) stood(d time.Duration) {
 	if d > stoodStill {
 		s.groups.Resume(d)
+		s.q.machine.Resume(d)
 	}
 }
 
@@ -242,6 +253,14 @@ func (s *shard) show(note any) {
 		s.b.growTopic(TopicID(e.ID), len(e.Shards))
 	case *topic.Configured:
 		s.b.reconfigure(TopicID(e.ID), e.Settings)
+	case routeEntries:
+		s.showRoutes(e)
+	case accessEntries:
+		if err := s.b.access.Apply(e...); err != nil {
+			panic(fmt.Sprintf("a durable entry does not fit the users: %v", err))
+		}
+	case *queueNote:
+		s.showQueues(e)
 	}
 }
 

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/waxwing-mq/waxwing/internal/broker/access"
 	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/broker/queue"
+	"github.com/waxwing-mq/waxwing/internal/broker/route"
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
 	"github.com/waxwing-mq/waxwing/internal/datafile"
 	"github.com/waxwing-mq/waxwing/internal/enc"
@@ -34,6 +37,10 @@ const (
 	typeReplaced         = 32
 	typeTrimmed          = 33
 	typeGroup            = 48 // the body says which group entry, and its version
+	typeQueues           = 49 // the body says what about queues, and its version
+	typeRoute            = 50 // the body says what about exchanges, and its version
+	typeAccess           = 51 // the body says what about users and vhosts, and its version
+	typePulled           = 52
 )
 
 // entryVersion is the version of every entry type so far.
@@ -45,12 +52,19 @@ type durable struct {
 	logs    *topic.Logs
 	catalog *topic.Catalog // of the cluster; only shard 0's is filled
 	groups  *group.Durable
+	queues  *queue.Durable
+	routes  *route.Durable
+	access  *access.Durable // of the cluster; only shard 0's is filled
+	pulls   map[pullKey]int64
 	files   files
 	now     int64 // ms, time of the last entry
 }
 
 func newDurable() *durable {
-	return &durable{logs: topic.NewLogs(), catalog: topic.NewCatalog(), groups: group.NewDurable()}
+	return &durable{
+		logs: topic.NewLogs(), catalog: topic.NewCatalog(), groups: group.NewDurable(),
+		queues: queue.NewDurable(), routes: route.NewDurable(), access: access.NewDurable(), pulls: map[pullKey]int64{},
+	}
 }
 
 // Apply implements journal.Machine.
@@ -103,6 +117,14 @@ func (d *durable) apply(e journal.Entry) error {
 		return applied(e.Body, new(trimmed), d.files.applyTrimmed)
 	case typeGroup:
 		return d.applyGroup(e)
+	case typeQueues:
+		return d.applyQueues(e.Body)
+	case typePulled:
+		return d.applyPulled(e.Body)
+	case typeAccess:
+		return d.applyAccess(e.Body)
+	case typeRoute:
+		return d.applyRoute(e.Body)
 	}
 	return engine.ErrNewer
 }
@@ -126,7 +148,11 @@ func (d *durable) Snapshot(dst []byte) []byte {
 	if mutant.On(mutant.ReplayForgetsOffsets) {
 		return enc.Bytes(dst, group.NewDurable().Snapshot())
 	}
-	return enc.Bytes(dst, d.groups.Snapshot())
+	dst = enc.Bytes(dst, d.groups.Snapshot())
+	dst = d.queues.Snapshot(dst)
+	dst = d.routes.Snapshot(dst)
+	dst = d.access.Snapshot(dst)
+	return d.snapshotPulls(dst)
 }
 
 // Restore implements journal.Machine.
@@ -150,6 +176,21 @@ func (d *durable) Restore(b []byte) error {
 		return fmt.Errorf("groups: %w", err)
 	}
 	d.groups = groups
+	if r.Len() == 0 {
+		return r.Done() // from before there were queues
+	}
+	if err := d.queues.Restore(&r); err != nil {
+		return fmt.Errorf("queues: %w", err)
+	}
+	if err := d.routes.Restore(&r); err != nil {
+		return fmt.Errorf("exchanges: %w", err)
+	}
+	if err := d.access.Restore(&r); err != nil {
+		return fmt.Errorf("users: %w", err)
+	}
+	if err := d.restorePulls(&r); err != nil {
+		return fmt.Errorf("cursors: %w", err)
+	}
 	return r.Done()
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
 	"github.com/waxwing-mq/waxwing/internal/datafile"
 	"github.com/waxwing-mq/waxwing/internal/settings"
@@ -119,6 +120,8 @@ type view struct {
 	byID      map[TopicID]*Topic
 	byName    map[string]*Topic
 	parts     map[partitionKey]*Partition // opened, listed in the catalogue or not
+	queues    map[queueKey]*QueueInfo
+	queueByID map[queue.ID]*QueueInfo
 	broker    settings.Broker
 	overrides map[string]string
 }
@@ -131,6 +134,7 @@ type partitionKey struct {
 func newView() *view {
 	return &view{
 		byID: map[TopicID]*Topic{}, byName: map[string]*Topic{},
+		queues: map[queueKey]*QueueInfo{}, queueByID: map[queue.ID]*QueueInfo{},
 		parts: map[partitionKey]*Partition{}, overrides: map[string]string{},
 	}
 }
@@ -189,6 +193,7 @@ func (b *Broker) showTopic(id TopicID, name string, overrides map[string]string,
 		t.Partitions[i] = v.parts[partitionKey{id, int32(i)}]
 	}
 	v.byID[id], v.byName[name] = t, t
+	b.reconcilePulls()
 }
 
 // hideTopic takes a topic out of the view and wakes those who wait for it.
@@ -199,6 +204,7 @@ func (b *Broker) hideTopic(id TopicID) {
 	if t != nil {
 		delete(v.byID, id)
 		delete(v.byName, t.Name)
+		b.reconcilePulls()
 	}
 	v.mu.Unlock()
 	if t == nil {

@@ -18,13 +18,15 @@ const chunkLogs = 256
 // errBusy says that another BuildIdx or Rewrite has the file.
 var errBusy = errors.New("the file is being read by another rewrite or index build")
 
-// Unindexed lists the sealed files that have no .idx yet, oldest first.
+// Unindexed lists the sealed files that have no .idx yet, oldest first. Those in
+// which nothing is live need none: they are about to be removed, and on a full
+// disk there is no room for it.
 func (x *Index) Unindexed() []engine.FileID {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	var ids []engine.FileID
 	for _, f := range x.order {
-		if f.sealed && f.idx == nil {
+		if f.sealed && f.idx == nil && f.spans > 0 {
 			ids = append(ids, f.id)
 		}
 	}

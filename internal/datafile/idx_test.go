@@ -357,3 +357,22 @@ func TestAddRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A file in which nothing is live is about to go, and needs no .idx.
+func TestDeadFilesNeedNoIdx(t *testing.T) {
+	x := New(Config{Blobs: newBlobs(t)})
+	must(t, x.Add(1, []Extent{{Log: 1, Base: 0, Count: 10, Pos: 0, Bytes: 100}}))
+	must(t, x.Add(2, []Extent{{Log: 1, Base: 10, Count: 10, Pos: 0, Bytes: 100}}))
+	x.Seal(1)
+	x.Seal(2)
+	if got := x.Unindexed(); len(got) != 2 {
+		t.Fatalf("unindexed: %v", got)
+	}
+	x.SetStart(1, 10)
+	if got := x.Unindexed(); !slices.Equal(got, []engine.FileID{2}) {
+		t.Fatalf("unindexed with file 1 dead: %v", got)
+	}
+	if gone, err := x.Remove(1); !gone || err != nil {
+		t.Fatalf("removed: %v, %v", gone, err)
+	}
+}

@@ -9,6 +9,8 @@
 //   - nothing is stored that was not sent, and an idempotent producer's record
 //     once at most, in order, with no offset missing;
 //   - a committed offset is the one acknowledged last, or a later one;
+//   - a message that queues confirmed is in each of them until it is settled,
+//     once, and one that was settled never comes again;
 //   - replay gives exactly the state that was live.
 package sim
 
@@ -47,6 +49,8 @@ type Report struct {
 	Compared    int      // recovered states compared with live ones
 	Checkpoints int      // checkpoints that were spoilt while they were written
 	Refused     int      // appends refused because the disk was full
+	Confirmed   int      // messages that queues took
+	Settled     int      // messages that were settled, and answered
 }
 
 // world is everything in one run.
@@ -64,6 +68,7 @@ type world struct {
 	topics    []*topicModel
 	producers []*producer
 	commits   map[string]*commitModel
+	work      *work
 	live      []map[engine.SlotNo][32]byte // per shard: the live state at each slot
 	names     int
 }
@@ -76,7 +81,7 @@ type failure struct{ error }
 func Run(opt Options) (report Report, err error) {
 	w := &world{
 		opt: opt, rng: rand.New(rand.NewPCG(opt.Seed, 77)), trace: sha256.New(),
-		now: time.UnixMilli(1_700_000_000_000), commits: map[string]*commitModel{},
+		now: time.UnixMilli(1_700_000_000_000), commits: map[string]*commitModel{}, work: newWork(),
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -103,6 +108,7 @@ func Run(opt Options) (report Report, err error) {
 	w.settle()
 	w.crash("the end")
 	w.verify()
+	w.drainQueues()
 	copy(w.report.Hash[:], w.trace.Sum(nil))
 	return w.report, nil
 }
@@ -203,6 +209,7 @@ func (w *world) crash(why string) {
 	w.disk.FailSync(0)
 	w.b.Abandon()
 	w.powerOff()
+	w.work.forgetSession()
 	w.open()
 	w.forgetInFlight()
 	w.verify()
@@ -259,8 +266,10 @@ func (w *world) step() {
 	fmt.Fprintf(w.trace, "%d;", w.disk.Ops())
 	w.now = w.now.Add(time.Duration(w.rng.IntN(2000)) * time.Millisecond)
 	switch n := w.rng.IntN(100); {
-	case n < 36:
+	case n < 24:
 		w.send()
+	case n < 36:
+		w.queueStep()
 	case n < 40:
 		w.stray()
 	case n < 50:

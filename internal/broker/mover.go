@@ -1,0 +1,249 @@
+package broker
+
+import (
+	"context"
+	"sync"
+
+	"github.com/waxwing-mq/waxwing/internal/broker/queue"
+	"github.com/waxwing-mq/waxwing/internal/broker/route"
+	"github.com/waxwing-mq/waxwing/internal/journal"
+	"github.com/waxwing-mq/waxwing/internal/record"
+)
+
+// Letter is a message that leaves its queue otherwise than by an
+// acknowledgement, and is to be dead-lettered.
+type Letter struct {
+	Queue   *QueueInfo
+	Message Message
+	Reason  queue.Reason
+	Count   uint32 // how often it came back
+	Now     int64  // ms
+}
+
+// Redirect says how a dead letter goes on: it is published anew.
+type Redirect struct {
+	Exchange string
+	Route    route.Message
+	Meta     queue.Message
+	Message  Message // as it is stored
+	// Avoid says to which queues the letter must not go: it would go round in
+	// circles. Nil avoids none.
+	Avoid func(queue string) bool
+}
+
+// Protocol is what the broker needs to know of the protocol that queues are
+// used by, which it does not speak itself.
+type Protocol interface {
+	// DeadLetter makes of a letter what is published instead. It reports
+	// false when the letter is to be dropped.
+	DeadLetter(Letter) (Redirect, bool)
+	// FromRecord makes a message of a topic's record. It keeps nothing of r.
+	FromRecord(topic string, r record.Record) Routed
+}
+
+// SetProtocol says who knows the protocol of the queues. Until it is called
+// dead letters, and the records of topics that are to be routed, wait.
+func (b *Broker) SetProtocol(p Protocol) {
+	for _, s := range b.shards {
+		s.mover.set(p)
+		s.puller.set(p)
+	}
+}
+
+// mover moves dead letters: it reads a message, has it addressed, and comes
+// back to the sequencer with its bytes. Adding and settling are one entry, so
+// a letter is never lost, and after a crash it is fetched again.
+type mover struct {
+	s *shard
+
+	mu      sync.Mutex
+	how     Protocol
+	waiting []queue.Fetch
+	refused []refusedLetter
+	wake    chan struct{}
+	stop    chan struct{}
+	once    sync.Once
+}
+
+func newMover(s *shard) *mover {
+	return &mover{s: s, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+}
+
+func (m *mover) set(d Protocol) {
+	m.mu.Lock()
+	m.how = d
+	m.mu.Unlock()
+	m.kick()
+}
+
+func (m *mover) add(fs []queue.Fetch) {
+	m.mu.Lock()
+	m.waiting = append(m.waiting, fs...)
+	m.mu.Unlock()
+	m.kick()
+}
+
+// refusedLetter is a message that a full queue did not take, and wants to be
+// dead-lettered. It is in no queue, so a crash may lose it: its publisher was
+// told that it was refused.
+type refusedLetter struct {
+	queue queue.ID
+	batch []byte
+}
+
+func (m *mover) addRefused(ls []refusedLetter) {
+	m.mu.Lock()
+	m.refused = append(m.refused, ls...)
+	m.mu.Unlock()
+	m.kick()
+}
+
+func (m *mover) kick() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// halt ends run.
+func (m *mover) halt() { m.once.Do(func() { close(m.stop) }) }
+
+// run is the goroutine. halt stops it.
+func (m *mover) run() {
+	defer m.s.stopped.Done()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	messages := newMessageReader(m.s.index)
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-m.wake:
+		}
+		m.step(ctx, messages)
+	}
+}
+
+// step moves what waits.
+func (m *mover) step(ctx context.Context, messages *MessageReader) {
+	m.mu.Lock()
+	how := m.how
+	var fs []queue.Fetch
+	var refused []refusedLetter
+	if how != nil {
+		fs, m.waiting = m.waiting, nil
+		refused, m.refused = m.refused, nil
+	}
+	m.mu.Unlock()
+	for _, l := range refused {
+		m.publish(ctx, how, l)
+	}
+	for _, f := range fs {
+		c := m.command(ctx, messages, how, f)
+		if !m.s.inbox.put(ctx, control, c, 0) {
+			return
+		}
+	}
+}
+
+// publish addresses a letter that is in no queue.
+func (m *mover) publish(ctx context.Context, how Protocol, l refusedLetter) {
+	info := m.s.b.queueByID(l.queue)
+	msg, err := readMessage(l.batch)
+	if info == nil || err != nil {
+		return
+	}
+	c := &moveCommand{}
+	m.address(how, info, msg, queue.MaxLength, 0, c)
+	if len(c.targets) > 0 {
+		m.s.inbox.put(ctx, control, c, 0)
+	}
+}
+
+// command reads and addresses one letter.
+func (m *mover) command(ctx context.Context, messages *MessageReader, how Protocol, f queue.Fetch) *moveCommand {
+	c := &moveCommand{ref: f.Ref}
+	info := m.s.b.queueByID(f.Ref.Queue)
+	if info == nil {
+		c.failed = true
+		return c
+	}
+	msg, err := messages.Read(ctx, f.Log, f.Ref.Offset)
+	if err != nil {
+		m.s.b.cfg.Logger.Error("a dead letter cannot be read", "queue", info.Name, "error", err)
+		c.failed = true
+		return c
+	}
+	m.address(how, info, msg, f.Reason, f.Count, c)
+	return c
+}
+
+// address finds out where a letter goes. Without targets it is dropped.
+func (m *mover) address(how Protocol, info *QueueInfo, msg Message, why queue.Reason, count uint32, c *moveCommand) {
+	r, ok := how.DeadLetter(Letter{Queue: info, Message: msg, Reason: why, Count: count, Now: m.s.b.cfg.Now().UnixMilli()})
+	if !ok {
+		return
+	}
+	var matched route.Result
+	if err := m.s.routes.Match(&matched, info.VHost, r.Exchange, &r.Route); err != nil {
+		return // as in RabbitMQ: without its exchange a dead letter is dropped
+	}
+	for _, name := range matched.Queues {
+		if r.Avoid != nil && r.Avoid(name) {
+			continue
+		}
+		if q, ok := m.s.b.queue(info.VHost, name); ok {
+			c.targets = append(c.targets, q.ID)
+		}
+	}
+	c.meta = r.Meta
+	if len(c.targets) > 0 {
+		c.batch = r.Message.AppendBatch(make([]byte, 0, r.Message.BatchBytes()))
+	}
+}
+
+// moveCommand moves one message.
+type moveCommand struct {
+	ref     queue.Ref
+	failed  bool
+	targets []queue.ID
+	meta    queue.Message
+	batch   []byte
+}
+
+func (c *moveCommand) refuse(error) {}
+
+func (c *moveCommand) decide(s *shard, now int64) {
+	size := int64(len(c.batch)) * int64(len(c.targets))
+	if c.ref.Queue == 0 { // it is in no queue
+		it := SessionItem{Publish: &Publish{Targets: c.targets, Message: c.meta, Batch: c.batch}}
+		it.decidePublish(s, now)
+		s.releaseEffects()
+		return
+	}
+	if c.failed || size > 0 && !s.roomFor(size, int64(len(c.batch))) {
+		s.decideQueues(now, &queue.MoveFailed{Ref: c.ref}, nil)
+		s.releaseEffects()
+		return
+	}
+	p := Publish{Targets: c.targets, Batch: c.batch}
+	var it SessionItem
+	s.decideQueues(now, &queue.Move{Ref: c.ref, Targets: c.targets, Message: c.meta}, func(reply queue.Reply) []journal.Data {
+		return it.take(s, &p, reply.(*queue.MoveReply).Placed, nil)
+	})
+	s.releaseEffects()
+}
+
+// queueByID returns the queue with that id, nil if there is none.
+func (b *Broker) queueByID(id queue.ID) *QueueInfo {
+	b.view.mu.RLock()
+	defer b.view.mu.RUnlock()
+	return b.view.queueByID[id]
+}
+
+func (b *Broker) queue(vhost, name string) (*QueueInfo, bool) {
+	b.view.mu.RLock()
+	defer b.view.mu.RUnlock()
+	q, ok := b.view.queues[queueKey{vhost, name}]
+	return q, ok
+}
