@@ -19,10 +19,11 @@ const module = "github.com/waxwing-mq/waxwing/"
 var allowed = map[string][]string{
 	"":                           {"internal/node"},
 	"cmd/waxwing":                {"internal/node"},
-	"internal/node":              {"internal/broker", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/kafka", "internal/listen", "internal/settings"},
+	"internal/node":              {"internal/amqp", "internal/amqp/wire", "internal/broker", "internal/broker/queue", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/kafka", "internal/listen", "internal/settings"},
 	"internal/listen":            {},
 	"internal/kafka":             {"internal/broker", "internal/broker/group", "internal/record", "internal/settings"},
 	"internal/amqp/wire":         {},
+	"internal/amqp":              {"internal/amqp/wire", "internal/broker", "internal/broker/access", "internal/broker/queue", "internal/broker/route", "internal/record"},
 	"internal/broker":            {"internal/broker/access", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/datafile", "internal/enc", "internal/engine", "internal/journal", "internal/mutant", "internal/record", "internal/settings"},
 	"internal/broker/access":     {"internal/enc"},
 	"internal/broker/group":      {},

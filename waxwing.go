@@ -52,7 +52,7 @@ type Broker struct{ n *node.Node }
 // memory.
 func Start(ctx context.Context, opts ...Option) (*Broker, error) {
 	cfg := node.DefaultConfig()
-	cfg.KafkaAddr, cfg.HTTPAddr = "127.0.0.1:0", ""
+	cfg.KafkaAddr, cfg.AMQPAddr, cfg.HTTPAddr = "127.0.0.1:0", "", ""
 	cfg.BrokerConfig = map[string]string{}
 	InMemory()(&cfg)
 	for _, o := range opts {

@@ -42,7 +42,7 @@ stop() {
 }
 
 start_waxwing() {
-  "$waxwing" serve --data "$work/waxwing" --kafka 127.0.0.1:0 --http "" \
+  "$waxwing" serve --data "$work/waxwing" --kafka 127.0.0.1:0 --amqp "" --http "" \
     --port-file "$work/waxwing.ports" >"$work/waxwing.log" 2>&1 &
   waxwing_pid=$!
   for _ in $(seq 200); do

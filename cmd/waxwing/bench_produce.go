@@ -184,18 +184,22 @@ func (p *benchProducer) sendWatched(outer, ctx context.Context, stop context.Can
 }
 
 // goal is how many records producer i sends and when it stops; 0 is no limit.
-// On a schedule, a duration is a number of records: a broker that is too slow
-// gets all of them, late, and not fewer.
 func (r *benchRun) goal(i int) (n uint64, deadline time.Duration) {
-	total := r.flags.records
-	if r.flags.duration > 0 {
-		if r.flags.rate == 0 {
-			return 0, r.began + r.flags.duration
+	return benchGoal(r.flags.records, r.flags.duration, r.flags.rate, r.began, i, len(r.producers))
+}
+
+// benchGoal is the share of client i of several. On a schedule, a duration is a
+// number of records: a broker that is too slow gets all of them, late, and not
+// fewer.
+func benchGoal(records int64, duration time.Duration, rate float64, began time.Duration, i, clients int) (n uint64, deadline time.Duration) {
+	if duration > 0 {
+		if rate == 0 {
+			return 0, began + duration
 		}
-		total = max(int64(r.flags.rate*r.flags.duration.Seconds()), 1)
+		records = max(int64(rate*duration.Seconds()), 1)
 	}
-	n = uint64(total) / uint64(len(r.producers))
-	if uint64(i) < uint64(total)%uint64(len(r.producers)) {
+	n = uint64(records) / uint64(clients)
+	if uint64(i) < uint64(records)%uint64(clients) {
 		n++
 	}
 	return n, 0

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -15,11 +16,17 @@ type ticker struct {
 
 // startProgress begins to print what the run does.
 func (r *benchRun) startProgress() *ticker {
+	return startTicker(r.progress, int64(r.flags.size), r.sample)
+}
+
+// startTicker begins to print to w what changes between two samples of a run
+// whose records have size bytes.
+func startTicker(w io.Writer, size int64, take func() sample) *ticker {
 	t := &ticker{quit: make(chan struct{})}
 	t.wg.Go(func() {
 		clock := time.NewTicker(time.Second)
 		defer clock.Stop()
-		before := r.sample()
+		before := take()
 		first := before
 		for {
 			select {
@@ -27,8 +34,8 @@ func (r *benchRun) startProgress() *ticker {
 				return
 			case <-clock.C:
 			}
-			now := r.sample()
-			fmt.Fprintln(r.progress, now.line(first, before, int64(r.flags.size)))
+			now := take()
+			fmt.Fprintln(w, now.line(first, before, size))
 			before = now
 		}
 	})

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -17,7 +18,7 @@ func main() {
 }
 
 // run executes the command line and returns the exit code: 0, or 1 after one
-// line on stderr that says what went wrong.
+// line on stderr that says what went wrong (2 where a queue had too little).
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -27,6 +28,9 @@ func run() int {
 
 	if err := newRootCommand().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "waxwing: "+oneLine(err.Error()))
+		if fewer := (*fewerMessages)(nil); errors.As(err, &fewer) {
+			return 2
+		}
 		return 1
 	}
 	return 0

@@ -17,18 +17,22 @@ const (
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "waxwing",
-		Short: "A durable message broker that speaks Kafka, in one binary",
-		Long: `Waxwing is a message broker in one binary. It speaks the Kafka protocol, so
-the clients that you already have connect to it unchanged, and a message that it
-has acknowledged is on disk.
+		Short: "A durable message broker that speaks Kafka and AMQP, in one binary",
+		Long: `Waxwing is a message broker in one binary. It speaks the protocols of Kafka and
+RabbitMQ (AMQP 0-9-1), so the clients that you already have connect to it unchanged,
+and a message that it has acknowledged is on disk.
 
-"waxwing serve" runs the broker. The other commands are Kafka clients: they work
-against Waxwing and against any other Kafka cluster. They find the broker by
---bootstrap or the variable WAXWING_BOOTSTRAP.`,
+"waxwing serve" runs the broker. The other commands are clients. Those of topics,
+records and groups speak Kafka, also to any other Kafka cluster, and find the broker
+by --bootstrap or the variable WAXWING_BOOTSTRAP. Those of queues, exchanges and
+messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL.`,
 		Example: `  waxwing serve --data ./waxwing-data
   waxwing topic create orders --partitions 3
   echo hello | waxwing produce orders
-  waxwing consume orders --from-beginning --exit-when-idle 1s`,
+  waxwing consume orders --from-beginning --exit-when-idle 1s
+  waxwing queue declare jobs
+  echo hello | waxwing publish jobs
+  waxwing get jobs`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          showHelp,
@@ -52,6 +56,12 @@ against Waxwing and against any other Kafka cluster. They find the broker by
 		newProduceCommand(),
 		newConsumeCommand(),
 		newGroupCommand(),
+		newQueueCommand(),
+		newExchangeCommand(),
+		newBindCommand(),
+		newUnbindCommand(),
+		newPublishCommand(),
+		newGetCommand(),
 		newBenchCommand(),
 		newVersionCommand(),
 	)

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,9 +29,16 @@ func TestMain(m *testing.M) {
 // function that stops it before the test's end.
 func startBroker(t *testing.T) (addr string, stop func()) {
 	t.Helper()
+	n, stop := startNode(t)
+	return n.KafkaAddr(), stop
+}
+
+// startNode is startBroker for who needs more than Kafka's address.
+func startNode(t *testing.T) (n *node.Node, stop func()) {
+	t.Helper()
 	cfg := node.DefaultConfig()
 	cfg.Engine, cfg.FileBytes = "mem", 16<<20
-	cfg.KafkaAddr, cfg.HTTPAddr = "127.0.0.1:0", ""
+	cfg.KafkaAddr, cfg.AMQPAddr, cfg.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.InitialRebalanceDelay = 0
 	n, err := node.Start(t.Context(), cfg)
 	if err != nil {
@@ -43,11 +52,12 @@ func startBroker(t *testing.T) (addr string, stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	return n.KafkaAddr(), stop
+	return n, stop
 }
 
 // TestScripts runs every script in testdata/script against a broker of its own.
-// The scripts find it by WAXWING_BOOTSTRAP. SILENT is the address of a listener
+// The scripts find it by WAXWING_BOOTSTRAP, WAXWING_AMQP_URL and
+// WAXWING_HTTP_URL. SILENT is the address of a listener
 // that never answers, CLOSING of one that closes every connection, and NOBODY
 // one where nothing listens.
 func TestScripts(t *testing.T) {
@@ -59,14 +69,16 @@ func TestScripts(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(script), ".txtar")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			addr, stop := startBroker(t)
+			n, stop := startNode(t)
 			silent, closing, nobody := listenBadly(t)
 			testscript.Run(t, testscript.Params{
 				Files:               []string{script},
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				Setup: func(e *testscript.Env) error {
-					e.Setenv("WAXWING_BOOTSTRAP", addr)
+					e.Setenv("WAXWING_BOOTSTRAP", n.KafkaAddr())
+					e.Setenv("WAXWING_AMQP_URL", "amqp://guest:guest@"+n.AMQPAddr()+"/")
+					e.Setenv("WAXWING_HTTP_URL", "http://"+n.HTTPAddr())
 					e.Setenv("SILENT", silent)
 					e.Setenv("CLOSING", closing)
 					e.Setenv("NOBODY", nobody)
@@ -76,6 +88,7 @@ func TestScripts(t *testing.T) {
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"json":            checkJSON,
+					"exit-code":       exitCode,
 					"stop-broker":     func(*testscript.TestScript, bool, []string) { stop() },
 					"fill":            fillFile,
 					"spoil":           spoilFile,
@@ -83,6 +96,8 @@ func TestScripts(t *testing.T) {
 					"http-get":        httpGet,
 					"wait-for-group":  waitForGroup,
 					"wait-for-topics": waitForTopics,
+
+					"wait-for-queue": waitForQueue,
 				},
 			})
 		})
@@ -170,6 +185,23 @@ func compare(ts *testscript.TestScript, got any, op, want string) bool {
 	}
 	ts.Fatalf("unknown operator %q", op)
 	return false
+}
+
+// exitCode runs the command waxwing and compares how it ends: exit-code N ARG ...
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exit-code N ARG ...")
+	}
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec("waxwing", args[1:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit code %d, want %s", got, args[0])
+	}
 }
 
 // fillFile writes FILE with the lines 1 … N, or with SIZE times the letter x
@@ -277,5 +309,21 @@ func waitForTopics(ts *testscript.TestScript, neg bool, args []string) {
 			topics, err := listTopics(ctx, s, false)
 			return err == nil && fmt.Sprint(len(topics)) == args[0]
 		})
+	})
+}
+
+// waitForQueue waits until a queue has messages or consumers: wait-for-queue QUEUE.
+func waitForQueue(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: wait-for-queue QUEUE")
+	}
+	conn := amqpConnection{url: ts.Getenv("WAXWING_AMQP_URL"), timeout: 10 * time.Second}
+	s, err := conn.open(context.Background())
+	ts.Check(err)
+	defer s.close()
+	waitFor(ts, "the queue", func() bool {
+		q, err := s.ch.QueueDeclarePassive(args[0], false, false, false, false, nil)
+		ts.Check(err)
+		return q.Messages+q.Consumers > 0
 	})
 }

@@ -24,6 +24,7 @@ type serve struct {
 	configFile string
 	showConfig bool
 	engine     *enumValue
+	profile    *enumValue
 	fileBytes  sizeValue
 	broker     pairsValue
 	jsonLog    bool
@@ -35,7 +36,7 @@ type serve struct {
 
 func newServeCommand() *cobra.Command {
 	s := serve{
-		cfg: node.DefaultConfig(), engine: newEnum("disk", "mem"), broker: pairsValue{},
+		cfg: node.DefaultConfig(), engine: newEnum("disk", "mem"), profile: newEnum("waxwing", "rabbitmq-3.13", "rabbitmq-4"), broker: pairsValue{},
 		logLevel: newEnum("info", "debug", "warn", "error"),
 	}
 	s.fileBytes = sizeValue(s.cfg.FileBytes)
@@ -78,6 +79,8 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	fs.BoolVar(&s.showConfig, "print-config", false, "print the settings that would hold, as a --config file, and stop")
 	fs.StringVar(&c.DataDir, "data", "./waxwing-data", "folder that holds everything")
 	fs.StringVar(&c.KafkaAddr, "kafka", "127.0.0.1:9092", "listen here for Kafka clients")
+	fs.StringVar(&c.AMQPAddr, "amqp", "127.0.0.1:5672", "listen here for RabbitMQ (AMQP 0-9-1) clients")
+	addEnum(cmd, s.profile, "amqp-profile", "", "what AMQP clients are told that this broker is")
 	fs.StringVar(&c.HTTPAddr, "http", "127.0.0.1:8080", "listen here for health and metrics")
 	fs.StringVar(&c.Advertise, "advertise", c.Advertise, "host or host:port that clients are told (default: the listen address)")
 	addEnum(cmd, s.engine, "engine", "", "keep data on disk, or in memory for tests")
@@ -95,7 +98,7 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&s.portFile, "port-file", "", "write the addresses listened on to this file, as JSON, when ready")
 	fs.StringVar(&s.pprof, "pprof", "", "serve Go profiles over HTTP here")
 	fs.DurationVar(&s.drain, "shutdown-timeout", 30*time.Second, "longest wait for running requests at the end")
-	bindEnv(fs, "config", "data", "kafka", "http", "advertise", "engine", "shards", "default-partitions",
+	bindEnv(fs, "config", "data", "kafka", "amqp", "amqp-profile", "http", "advertise", "engine", "shards", "default-partitions",
 		"auto-create-topics", "file-bytes", "initial-rebalance-delay", "retention-check", "broker-config",
 		"cluster-id", "node-id", "json-log", "log-level", "port-file", "pprof", "shutdown-timeout")
 	must(cmd.MarkFlagFilename("config", "yaml", "yml"))
@@ -163,6 +166,7 @@ func (s *serve) settle(cmd *cobra.Command) error {
 		}
 	}
 	s.cfg.Engine = s.engine.value
+	s.cfg.AMQPProfile = s.profile.value
 	s.cfg.FileBytes = int64(s.fileBytes)
 	s.cfg.BrokerConfig = s.broker
 	if err := s.check(cmd.Flags()); err != nil {
@@ -210,7 +214,7 @@ func (s *serve) run(cmd *cobra.Command, _ []string) error {
 		}
 		return err
 	}
-	addrs := listenAddrs{Kafka: n.KafkaAddr(), HTTP: n.HTTPAddr(), Pprof: profiles.addr}
+	addrs := listenAddrs{Kafka: n.KafkaAddr(), AMQP: n.AMQPAddr(), HTTP: n.HTTPAddr(), Pprof: profiles.addr}
 	if err := s.announce(cmd.OutOrStdout(), addrs); err != nil {
 		return s.stop(n, err)
 	}
@@ -232,6 +236,9 @@ func (s *serve) announce(w io.Writer, addrs listenAddrs) error {
 	fmt.Fprintf(w, "Waxwing %s\n", s.cfg.Version)
 	if addrs.Kafka != "" {
 		fmt.Fprintf(w, "  Kafka  %s\n", addrs.Kafka)
+	}
+	if addrs.AMQP != "" {
+		fmt.Fprintf(w, "  AMQP   %s\n", addrs.AMQP)
 	}
 	if addrs.HTTP != "" {
 		fmt.Fprintf(w, "  HTTP   http://%s  /healthz /readyz /metrics\n", addrs.HTTP)

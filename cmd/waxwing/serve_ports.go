@@ -13,6 +13,7 @@ import (
 // them; those that are off are left out.
 type listenAddrs struct {
 	Kafka string `json:"kafka,omitempty"`
+	AMQP  string `json:"amqp,omitempty"`
 	HTTP  string `json:"http,omitempty"`
 	Pprof string `json:"pprof,omitempty"`
 	PID   int    `json:"pid"`

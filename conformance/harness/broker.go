@@ -25,6 +25,8 @@ const (
 type Broker struct {
 	// Bootstrap is its Kafka listener, HOST:PORT.
 	Bootstrap string
+	// AMQP is its AMQP listener, HOST:PORT; empty if it is not ours.
+	AMQP string
 	// HTTP is its HTTP listener, HOST:PORT; empty if it is not ours.
 	HTTP string
 
@@ -52,7 +54,7 @@ func StartBrokerIn(t *testing.T, data string, args ...string) *Broker {
 	t.Helper()
 	b := &Broker{data: data, args: args, log: &tail{limit: logTailBytes}}
 	t.Cleanup(func() { b.finish(t) })
-	if err := b.serve("127.0.0.1:0", "127.0.0.1:0"); err != nil {
+	if err := b.serve("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -75,21 +77,21 @@ func (b *Broker) Kill(t *testing.T) {
 // arguments.
 func (b *Broker) Restart(t *testing.T) {
 	t.Helper()
-	if err := b.serve(b.Bootstrap, b.HTTP); err != nil {
+	if err := b.serve(b.Bootstrap, b.AMQP, b.HTTP); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // serve starts the process on the given addresses and waits until it accepts
 // connections.
-func (b *Broker) serve(kafka, http string) error {
+func (b *Broker) serve(kafka, amqp, http string) error {
 	bin, err := binary()
 	if err != nil {
 		return err
 	}
 	portFile := b.data + ".ports"
 	os.Remove(portFile)
-	args := []string{"serve", "--data", b.data, "--port-file", portFile, "--kafka", kafka, "--http", http}
+	args := []string{"serve", "--data", b.data, "--port-file", portFile, "--kafka", kafka, "--amqp", amqp, "--http", http}
 	b.cmd = exec.Command(bin, append(args, b.args...)...)
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	b.cmd.SysProcAttr = ProcessGroup()
@@ -127,6 +129,7 @@ func (b *Broker) readPorts(path string) error {
 	}
 	var ports struct {
 		Kafka string `json:"kafka"`
+		AMQP  string `json:"amqp"`
 		HTTP  string `json:"http"`
 	}
 	if err := json.Unmarshal(raw, &ports); err != nil {
@@ -135,7 +138,7 @@ func (b *Broker) readPorts(path string) error {
 	if ports.Kafka == "" {
 		return fmt.Errorf("%s names no Kafka listener: %s", path, raw)
 	}
-	b.Bootstrap, b.HTTP = ports.Kafka, ports.HTTP
+	b.Bootstrap, b.AMQP, b.HTTP = ports.Kafka, ports.AMQP, ports.HTTP
 	return nil
 }
 

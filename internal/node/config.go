@@ -18,7 +18,11 @@ type Config struct {
 	Engine  string // "disk" or "mem"
 
 	KafkaAddr string // host:port to listen on for Kafka clients; "" turns it off
-	HTTPAddr  string // host:port for health and metrics; "" turns it off
+	AMQPAddr  string // host:port to listen on for AMQP clients; "" turns it off
+	// AMQPProfile is what AMQP clients are told that this is: "waxwing",
+	// "rabbitmq-3.13" or "rabbitmq-4".
+	AMQPProfile string
+	HTTPAddr    string // host:port for health, metrics and lists; "" turns it off
 	// Advertise is what clients are told to connect to, host or host:port;
 	// "" tells them KafkaAddr.
 	Advertise string
@@ -47,6 +51,8 @@ func DefaultConfig() Config {
 		DataDir:           "./waxwing-data",
 		Engine:            "disk",
 		KafkaAddr:         "127.0.0.1:9092",
+		AMQPAddr:          "127.0.0.1:5672",
+		AMQPProfile:       "waxwing",
 		HTTPAddr:          "127.0.0.1:8080",
 		Shards:            1,
 		NodeID:            1,

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// serveHTTP starts the health and metrics endpoints.
+// serveHTTP starts the endpoints for health and metrics, and the API.
 func (n *Node) serveHTTP() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -27,6 +27,7 @@ func (n *Node) serveHTTP() {
 		}
 		io.WriteString(w, "ready\n")
 	})
+	n.handleAPI(mux)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), brokerCollector{n})
 	n.metrics.register(reg)

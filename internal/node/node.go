@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/waxwing-mq/waxwing/internal/amqp"
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/engine"
 	"github.com/waxwing-mq/waxwing/internal/engine/disk"
@@ -24,13 +25,16 @@ type Node struct {
 	engine engine.Engine
 	broker *broker.Broker
 	kafka  *kafka.Server
+	amqp   *amqp.Server
 
 	kafkaLn net.Listener
+	amqpLn  net.Listener
 	httpLn  net.Listener
 	web     *http.Server
 	ready   atomic.Bool
 	metrics kafkaMetrics
 
+	accepting   context.Context // done when nothing more is accepted
 	stopServing context.CancelFunc
 	serving     sync.WaitGroup
 	done        chan struct{}
@@ -48,7 +52,8 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, done: make(chan struct{})}
-	steps := []func(context.Context) error{n.bind, n.openEngine, n.openBroker, n.serveKafka}
+	n.accepting, n.stopServing = context.WithCancel(context.Background())
+	steps := []func(context.Context) error{n.bind, n.openEngine, n.openBroker, n.serveKafka, n.serveAMQP}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			n.release()
@@ -70,6 +75,11 @@ func (n *Node) bind(ctx context.Context) (err error) {
 	if n.cfg.KafkaAddr != "" {
 		if n.kafkaLn, err = lc.Listen(ctx, "tcp", n.cfg.KafkaAddr); err != nil {
 			return fmt.Errorf("kafka listener: %w", err)
+		}
+	}
+	if n.cfg.AMQPAddr != "" {
+		if n.amqpLn, err = lc.Listen(ctx, "tcp", n.cfg.AMQPAddr); err != nil {
+			return fmt.Errorf("amqp listener: %w", err)
 		}
 	}
 	if n.cfg.HTTPAddr != "" {
@@ -124,17 +134,35 @@ func (n *Node) serveKafka(context.Context) error {
 		LogDir:     n.cfg.DataDir, Disk: n.diskSpace,
 		Metrics: n.metrics.hooks(),
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	n.stopServing = cancel
+	n.serve("kafka", n.kafkaLn, n.kafka.ServeConn)
+	return nil
+}
+
+func (n *Node) serveAMQP(context.Context) error {
+	n.amqp = amqp.New(amqp.Config{
+		Broker: n.broker, Profile: amqp.Profile(n.cfg.AMQPProfile), Version: n.cfg.Version, Logger: n.cfg.Logger,
+		ClusterName: n.broker.ClusterID(),
+	})
+	n.broker.SetProtocol(n.amqp)
+	if n.amqpLn != nil {
+		n.serve("amqp", n.amqpLn, n.amqp.ServeConn)
+	}
+	return nil
+}
+
+// serve accepts connections until release.
+func (n *Node) serve(what string, ln net.Listener, handle func(context.Context, net.Conn)) {
+	limits := listen.Limits{
+		ConnectionsMax: n.broker.Settings().ConnectionsMax, FilesKept: 256*n.cfg.Shards + 256, Logger: n.cfg.Logger,
+	}
 	n.serving.Add(1)
 	go func() {
 		defer n.serving.Done()
-		err := listen.Serve(ctx, n.kafkaLn, listen.Limits{ConnectionsMax: n.broker.Settings().ConnectionsMax, Logger: n.cfg.Logger}, n.kafka.ServeConn)
-		if err != nil && ctx.Err() == nil {
-			n.fail(fmt.Errorf("kafka listener: %w", err))
+		err := listen.Serve(n.accepting, ln, limits, handle)
+		if err != nil && n.accepting.Err() == nil {
+			n.fail(fmt.Errorf("%s listener: %w", what, err))
 		}
 	}()
-	return nil
 }
 
 // watch turns a failure of the log into the node's end.
@@ -155,6 +183,9 @@ func (n *Node) fail(err error) {
 
 // KafkaAddr is the bound address for Kafka clients, "" when off.
 func (n *Node) KafkaAddr() string { return addr(n.kafkaLn) }
+
+// AMQPAddr is the bound address for AMQP clients, "" when off.
+func (n *Node) AMQPAddr() string { return addr(n.amqpLn) }
 
 // HTTPAddr is the bound address for health and metrics, "" when off.
 func (n *Node) HTTPAddr() string { return addr(n.httpLn) }
@@ -187,17 +218,20 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	if n.kafka != nil {
 		n.kafka.Drain(ctx)
 	}
+	if n.amqp != nil {
+		n.amqp.Drain(ctx)
+	}
 	return n.release()
 }
 
 // release closes what is open, in the reverse order of Start.
 func (n *Node) release() error {
 	var errs []error
-	if n.stopServing != nil {
-		n.stopServing()
-	}
-	if n.kafkaLn != nil {
-		n.kafkaLn.Close()
+	n.stopServing()
+	for _, ln := range []net.Listener{n.kafkaLn, n.amqpLn} {
+		if ln != nil {
+			ln.Close()
+		}
 	}
 	n.serving.Wait()
 	if n.broker != nil {

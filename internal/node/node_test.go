@@ -21,7 +21,7 @@ import (
 func testConfig(t *testing.T) Config {
 	cfg := DefaultConfig()
 	cfg.DataDir = filepath.Join(t.TempDir(), "data")
-	cfg.KafkaAddr, cfg.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.KafkaAddr, cfg.AMQPAddr, cfg.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.FileBytes = fileBytesMin
 	cfg.Version = "test"
 	return cfg
@@ -111,11 +111,11 @@ func TestHTTP(t *testing.T) {
 
 func TestListenersCanBeOff(t *testing.T) {
 	cfg := testConfig(t)
-	cfg.KafkaAddr, cfg.HTTPAddr = "", ""
+	cfg.KafkaAddr, cfg.AMQPAddr, cfg.HTTPAddr = "", "", ""
 	n := start(t, cfg)
 	defer stop(t, n)
-	if n.KafkaAddr() != "" || n.HTTPAddr() != "" {
-		t.Fatal(n.KafkaAddr(), n.HTTPAddr())
+	if n.KafkaAddr() != "" || n.AMQPAddr() != "" || n.HTTPAddr() != "" {
+		t.Fatal(n.KafkaAddr(), n.AMQPAddr(), n.HTTPAddr())
 	}
 }
 
@@ -128,7 +128,7 @@ func TestStartErrors(t *testing.T) {
 	held := testConfig(t)
 	n := start(t, held)
 	defer stop(t, n)
-	held.KafkaAddr, held.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0"
+	held.KafkaAddr, held.AMQPAddr, held.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

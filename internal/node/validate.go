@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/waxwing-mq/waxwing/internal/amqp"
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/settings"
 )
@@ -67,8 +68,16 @@ func (c *Config) checkAddresses() error {
 	if err := checkListen("kafka", c.KafkaAddr); err != nil {
 		return err
 	}
+	if err := checkListen("amqp", c.AMQPAddr); err != nil {
+		return err
+	}
 	if err := checkListen("http", c.HTTPAddr); err != nil {
 		return err
+	}
+	if c.AMQPProfile != "" {
+		if _, err := amqp.ParseProfile(c.AMQPProfile); err != nil {
+			return bad("amqp-profile", "%v", err)
+		}
 	}
 	if _, _, err := c.advertised(&net.TCPAddr{Port: 9092}); err != nil {
 		return bad("advertise", "%v", err)

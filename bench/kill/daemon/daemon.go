@@ -48,7 +48,7 @@ func (c *Config) Log() string { return filepath.Join(c.Dir, "broker.log") }
 func (c *Config) portFile() string { return filepath.Join(c.Dir, "ports.json") }
 
 func (c *Config) command() []string {
-	args := []string{"serve", "--data", c.Data(), "--kafka", c.Kafka, "--http", c.HTTP, "--port-file", c.portFile()}
+	args := []string{"serve", "--data", c.Data(), "--kafka", c.Kafka, "--amqp", "", "--http", c.HTTP, "--port-file", c.portFile()}
 	if c.Pprof != "" {
 		args = append(args, "--pprof", c.Pprof)
 	}

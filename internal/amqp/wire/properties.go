@@ -304,3 +304,11 @@ func (p Properties) Encode() RawProperties {
 	}
 	return RawProperties{p.layout(coder{b: make([]byte, 0, 128+len(p.Headers.fields))}).b}
 }
+
+// SetText sets a property that is a short string; others are left alone.
+func (p *Properties) SetText(which Property, s string) {
+	if field := p.text(which); field != nil {
+		*field = s
+		p.Flags.Set(which)
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// amqpLists holds the flags of the commands that list what a broker has. AMQP
+// cannot: they ask over HTTP, as RabbitMQ's management API is asked.
+type amqpLists struct {
+	conn    amqpConnection
+	httpURL string
+}
+
+// addTo adds the flags to cmd.
+func (l *amqpLists) addTo(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&l.httpURL, "http-url", "http://127.0.0.1:8080", "where the broker answers over HTTP (RabbitMQ: its management port)")
+	must(cmd.Flags().SetAnnotation("http-url", envAnnotation, []string{"WAXWING_HTTP_URL"}))
+	l.conn.addTo(cmd)
+	cmd.Flags().Lookup("url").Usage = "its user, password and vhost are used"
+}
+
+// listBytesMax bounds what a broker may answer, in bytes.
+const listBytesMax = 1 << 30
+
+// get asks for what ("queues") of the vhost and decodes it into into.
+func (l *amqpLists) get(ctx context.Context, what string, into any) error {
+	uri, err := l.conn.check()
+	if err != nil {
+		return err
+	}
+	base, err := url.Parse(l.httpURL)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return fmt.Errorf("--http-url must be like http://127.0.0.1:8080")
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.conn.timeout)
+	defer cancel()
+	path := strings.TrimSuffix(base.String(), "/") + "/api/" + what + "/" + url.PathEscape(uri.Vhost)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	req.SetBasicAuth(uri.Username, uri.Password)
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return l.unreachable(base.Host, err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return l.refused(answer, uri.Username, uri.Vhost, base.Host)
+	}
+	if err := json.NewDecoder(io.LimitReader(answer.Body, listBytesMax)).Decode(into); err != nil {
+		return fmt.Errorf("cannot read the answer of %s: %w", base.Host, err)
+	}
+	return nil
+}
+
+// unreachable says why there was no answer, and what to look at.
+func (l *amqpLists) unreachable(host string, err error) error {
+	const hint = "lists come over HTTP, from waxwing serve --http or RabbitMQ's management plugin; see --http-url"
+	var outer *url.Error // says again what was asked
+	switch {
+	case errors.Is(err, context.Canceled):
+		return errInterrupted
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("no reply within %s", l.conn.timeout)
+	case errors.As(err, &outer):
+		err = outer.Err
+	}
+	return fmt.Errorf("nothing answers at %s: %w (%s)", host, err, hint)
+}
+
+// refused says what a status means.
+func (l *amqpLists) refused(answer *http.Response, user, vhost, host string) error {
+	var said struct{ Reason string }
+	_ = json.NewDecoder(io.LimitReader(answer.Body, 4096)).Decode(&said) // not everything says why
+	switch answer.StatusCode {
+	case http.StatusUnauthorized:
+		return fmt.Errorf("%s refuses the user %q or the password of --url", host, user)
+	case http.StatusForbidden:
+		return fmt.Errorf("the user %q may not enter the vhost %q", user, vhost)
+	case http.StatusNotFound:
+		return fmt.Errorf("%s has no such list of the vhost %q (is it the address of waxwing serve --http, or of RabbitMQ's management plugin?)", host, vhost)
+	}
+	return fmt.Errorf("%s answers %s %s", host, answer.Status, said.Reason)
+}
+
+// argumentsText writes arguments as name=value, with blanks between.
+func argumentsText(arguments map[string]any) string {
+	pairs := pairsValue{}
+	for name, value := range arguments {
+		if text, ok := value.(string); ok {
+			pairs[name] = text
+		} else {
+			pairs[name] = strings.TrimSpace(string(plainJSON(value)))
+		}
+	}
+	return strings.ReplaceAll(pairs.String(), ";", " ")
+}
+
+// argumentsField is the arguments of a list's row. RabbitMQ writes empty ones
+// as a list.
+type argumentsField map[string]any
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *argumentsField) UnmarshalJSON(text []byte) error {
+	*a = argumentsField{}
+	if string(text) == "[]" || string(text) == "null" {
+		return nil
+	}
+	return json.Unmarshal(text, (*map[string]any)(a))
+}
+
+// yesNo writes a boolean in a table.
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

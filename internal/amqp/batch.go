@@ -1,0 +1,101 @@
+package amqp
+
+import (
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
+	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/broker/queue"
+)
+
+// basic.publish (60.40), once its content is whole. What is published is
+// routed here, on what is durable, and gathered: all that one read of the
+// socket brought goes to the broker together. On a channel in confirm mode
+// each message is confirmed once it is durable in every queue that took it, or
+// at once if there is none; basic.nack says that a queue refused it. A
+// mandatory message that no queue takes comes back (basic.return) before it is
+// confirmed. immediate is not supported, as in RabbitMQ.
+
+// publish is a message that was given to the broker and is not confirmed yet.
+type publish struct {
+	ch   *channel
+	seq  uint64 // of the channel; 0: it is not in confirm mode
+	item int    // in the batch
+}
+
+// itemOfNobody is a message that is in no queue, and confirmed in its turn.
+func itemOfNobody() broker.SessionItem { return broker.SessionItem{Publish: &broker.Publish{}} }
+
+// add gathers an item; ch is the channel of a publish.
+func (c *conn) add(ch *channel, item broker.SessionItem) error {
+	if item.Publish != nil && ch.confirming {
+		ch.published++
+		c.publishes = append(c.publishes, publish{ch, ch.published, len(c.batch)})
+	}
+	c.batch = append(c.batch, item)
+	if item.Publish != nil {
+		c.batchBytes += len(item.Publish.Batch)
+	}
+	if c.batchBytes > batchMax {
+		return c.flush()
+	}
+	return nil
+}
+
+// batchMax is how many bytes are gathered before they go to the broker though
+// more has come.
+const batchMax = 1 << 20
+
+// flush gives the broker what was gathered.
+func (c *conn) flush() error {
+	if len(c.batch) == 0 {
+		return nil
+	}
+	b := &broker.SessionBatch{Items: c.batch}
+	publishes := c.publishes
+	b.Done = func(b *broker.SessionBatch) { c.batchDone(b, publishes) }
+	c.batch, c.publishes, c.batchBytes = nil, nil, 0
+	return c.session.Submit(c.ctx, b)
+}
+
+// batchDone is told, in order, that a batch is durable, by a goroutine of the
+// broker.
+func (c *conn) batchDone(b *broker.SessionBatch, publishes []publish) {
+	if b.Err != nil {
+		c.stop(b.Err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(publishes) > 0 {
+		n := sameOutcome(b, publishes)
+		if last := publishes[n-1]; !last.ch.gone {
+			if b.Items[last.item].Refused() {
+				c.out.method(last.ch.number, &wire.BasicNack{DeliveryTag: last.seq, Multiple: n > 1})
+			} else {
+				c.out.method(last.ch.number, &wire.BasicAck{DeliveryTag: last.seq, Multiple: n > 1})
+			}
+		}
+		publishes = publishes[n:]
+	}
+}
+
+// sameOutcome is how many publishes of one channel, from the first on, can be
+// confirmed together: all before them are.
+func sameOutcome(b *broker.SessionBatch, publishes []publish) int {
+	first := publishes[0]
+	refused := b.Items[first.item].Refused()
+	n := 1
+	for n < len(publishes) && publishes[n].ch == first.ch && b.Items[publishes[n].item].Refused() == refused {
+		n++
+	}
+	return n
+}
+
+// call has the broker carry out a command and waits until that is durable.
+func call[R queue.Reply](c *conn, cmd queue.Command) (R, error) {
+	reply, err := c.session.Call(c.ctx, cmd)
+	if err != nil {
+		var zero R
+		return zero, brokerError(err)
+	}
+	return reply.(R), nil
+}

@@ -1,0 +1,25 @@
+package amqp
+
+import (
+	"strings"
+
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
+	"github.com/waxwing-mq/waxwing/internal/broker/access"
+)
+
+// exchange.delete (40.20). Deleting what is not there succeeds.
+func (c *conn) exchangeDelete(ch *channel, m *wire.ExchangeDelete) error {
+	if m.Exchange == "" || strings.HasPrefix(m.Exchange, "amq.") {
+		return errf(wire.AccessRefused, "exchange name '%s' contains reserved prefix 'amq.*'", m.Exchange)
+	}
+	if err := c.allow(access.Configure, "exchange", m.Exchange); err != nil {
+		return err
+	}
+	if err := c.vhost.DeleteExchange(c.ctx, m.Exchange, m.IfUnused); err != nil {
+		return routeError(err)
+	}
+	if !m.NoWait {
+		c.out.method(ch.number, &wire.ExchangeDeleteOk{})
+	}
+	return nil
+}

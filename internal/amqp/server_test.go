@@ -1,0 +1,263 @@
+package amqp_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/waxwing-mq/waxwing/internal/amqp"
+	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/engine/mem"
+	"github.com/waxwing-mq/waxwing/internal/listen"
+)
+
+// node is a broker that speaks AMQP on loopback.
+type node struct {
+	t      *testing.T
+	disk   *mem.Disk
+	broker *broker.Broker
+	addr   string
+	stop   func()
+}
+
+// start runs a broker in memory until the test ends.
+func start(t *testing.T) *node {
+	n := &node{t: t, disk: mem.New(mem.Options{FileBytes: 8 << 20})}
+	n.open()
+	t.Cleanup(func() { n.stop() })
+	return n
+}
+
+func (n *node) open() {
+	n.t.Helper()
+	eng, err := n.disk.Engine()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.broker, err = broker.Open(context.Background(), broker.Config{Engine: eng})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	server := amqp.New(amqp.Config{Broker: n.broker, Version: "test"})
+	n.broker.SetProtocol(server)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.addr = ln.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		listen.Serve(ctx, ln, listen.Limits{}, server.ServeConn)
+	}()
+	n.stop = func() {
+		n.stop = func() {}
+		cancel()
+		<-done
+		if err := n.broker.Close(); err != nil {
+			n.t.Error(err)
+		}
+		if err := eng.Close(); err != nil {
+			n.t.Error(err)
+		}
+	}
+}
+
+// dial opens a connection that the test's end closes.
+func (n *node) dial() *amqp091.Connection {
+	n.t.Helper()
+	c, err := amqp091.Dial("amqp://guest:guest@" + n.addr + "/")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func (n *node) channel() *amqp091.Channel {
+	n.t.Helper()
+	ch, err := n.dial().Channel()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return ch
+}
+
+func must[T any](v T, err error) func(t *testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// TestPublishConsume: what is published is confirmed, delivered and settled.
+func TestPublishConsume(t *testing.T) {
+	n := start(t)
+	ch := n.channel()
+	q := must(ch.QueueDeclare("work", true, false, false, false, nil))(t)
+	if err := ch.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	const messages = 1000
+	var confirms []*amqp091.DeferredConfirmation
+	for i := range messages {
+		c, err := ch.PublishWithDeferredConfirmWithContext(ctx, "", q.Name, true, false, amqp091.Publishing{
+			DeliveryMode: amqp091.Persistent, MessageId: string(rune('a' + i%26)), Body: []byte{byte(i), byte(i >> 8)},
+			Headers: amqp091.Table{"n": int32(i)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		confirms = append(confirms, c)
+	}
+	for i, c := range confirms {
+		if ok, err := c.WaitContext(ctx); !ok || err != nil {
+			t.Fatalf("message %d: confirmed %v, %v", i, ok, err)
+		}
+	}
+	deliveries := must(ch.Consume(q.Name, "", false, false, false, false, nil))(t)
+	for i := range messages {
+		d := <-deliveries
+		if got := int(d.Body[0]) | int(d.Body[1])<<8; got != i || d.Redelivered || d.Headers["n"] != int32(i) || d.RoutingKey != "work" {
+			t.Fatalf("message %d: %+v", i, d)
+		}
+		if err := d.Ack(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ch.Cancel("", false); err != nil {
+		t.Fatal(err)
+	}
+	q = must(ch.QueueDeclarePassive("work", true, false, false, false, nil))(t)
+	if q.Messages != 0 {
+		t.Errorf("%d messages left", q.Messages)
+	}
+}
+
+// TestRestart: what was confirmed is there after a restart, what was
+// acknowledged is not, and what was delivered says so.
+func TestRestart(t *testing.T) {
+	n := start(t)
+	ch := n.channel()
+	must(ch.QueueDeclare("durable", true, false, false, false, nil))(t)
+	if err := ch.QueueBind("durable", "key", "amq.topic", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	must(ch.QueueDeclare("passing", false, false, false, false, nil))(t)
+	if err := ch.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		c := must(ch.PublishWithDeferredConfirm("amq.topic", "key", false, false, amqp091.Publishing{DeliveryMode: amqp091.Persistent, Body: []byte{byte(i)}}))(t)
+		if !c.Wait() {
+			t.Fatal("not confirmed")
+		}
+	}
+	d, ok, err := ch.Get("durable", false)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if err := d.Ack(false); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := ch.Get("durable", false); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	n.stop()
+	n.open()
+	ch = n.channel()
+	for i := 1; i < 3; i++ {
+		d, ok, err := ch.Get("durable", true)
+		if !ok || err != nil || d.Body[0] != byte(i) || d.Exchange != "amq.topic" || d.RoutingKey != "key" || i == 1 && !d.Redelivered {
+			t.Fatalf("message %d: %+v %v %v", i, d, ok, err)
+		}
+	}
+	if _, err := ch.QueueDeclarePassive("passing", false, false, false, false, nil); err == nil {
+		t.Error("a queue that is not durable is still there")
+	}
+}
+
+// TestDiskAlarm: a full disk blocks who publishes, and tells them; consumers go
+// on, and when there is room again so do publishers.
+func TestDiskAlarm(t *testing.T) {
+	n := start(t)
+	consumer := n.channel()
+	must(consumer.QueueDeclare("q", true, false, false, false, nil))(t)
+	conn := n.dial()
+	blocked := conn.NotifyBlocked(make(chan amqp091.Blocking, 10))
+	ch := must(conn.Channel())(t)
+	if err := ch.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	n.disk.SetFree(0)
+	body := make([]byte, 256<<10)
+	published := 0
+	var confirms []*amqp091.DeferredConfirmation
+	stop := make(chan struct{})
+	publishing := make(chan error, 1)
+	go func() {
+		for {
+			c, err := ch.PublishWithDeferredConfirm("", "q", false, false, amqp091.Publishing{Body: body})
+			if err != nil {
+				publishing <- err
+				return
+			}
+			confirms = append(confirms, c)
+			select {
+			case <-stop:
+				publishing <- nil
+				return
+			default:
+			}
+		}
+	}()
+	select {
+	case b := <-blocked:
+		if !b.Active || b.Reason != "low on disk" {
+			t.Fatalf("blocked: %+v", b)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody was blocked")
+	}
+	close(stop)
+	for range 3 { // consumers go on
+		d, ok, err := consumer.Get("q", false)
+		if !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if err := d.Ack(false); err != nil {
+			t.Fatal(err)
+		}
+		published--
+	}
+	n.disk.SetFree(-1)
+	select {
+	case b := <-blocked:
+		if b.Active {
+			t.Fatalf("blocked again: %+v", b)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("still blocked")
+	}
+	if err := <-publishing; err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range confirms {
+		if c.Wait() {
+			published++
+		}
+	}
+	q := must(consumer.QueueDeclarePassive("q", true, false, false, false, nil))(t)
+	if q.Messages != published {
+		t.Errorf("%d messages in the queue, %d confirmed and not taken", q.Messages, published)
+	}
+}

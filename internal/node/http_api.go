@@ -1,0 +1,271 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
+	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/broker/queue"
+)
+
+// The HTTP listener tells what AMQP itself cannot list, in the shape of
+// RabbitMQ's management API, to who logs in as an AMQP user (HTTP basic
+// authentication) and may enter the vhost:
+//
+//	GET /api/queues     /api/queues/VHOST
+//	GET /api/exchanges  /api/exchanges/VHOST
+//	GET /api/bindings   /api/bindings/VHOST
+//
+// Without a VHOST it is "/", which a path writes as %2F. It only reads.
+
+// apiQueue is a queue, or a topic that AMQP sees as a stream queue.
+type apiQueue struct {
+	Name           string         `json:"name"`
+	VHost          string         `json:"vhost"`
+	Type           string         `json:"type"`
+	Durable        bool           `json:"durable"`
+	AutoDelete     bool           `json:"auto_delete"`
+	Exclusive      bool           `json:"exclusive"`
+	Arguments      map[string]any `json:"arguments"`
+	Ready          int64          `json:"messages_ready"`
+	Unacknowledged int64          `json:"messages_unacknowledged"`
+	Messages       int64          `json:"messages"`
+	Consumers      int            `json:"consumers"`
+}
+
+// apiExchange is an exchange.
+type apiExchange struct {
+	Name       string         `json:"name"`
+	VHost      string         `json:"vhost"`
+	Type       string         `json:"type"`
+	Durable    bool           `json:"durable"`
+	AutoDelete bool           `json:"auto_delete"`
+	Internal   bool           `json:"internal"`
+	Arguments  map[string]any `json:"arguments"`
+}
+
+// apiBinding is a binding. Those of the default exchange are not listed.
+type apiBinding struct {
+	Source          string         `json:"source"`
+	VHost           string         `json:"vhost"`
+	Destination     string         `json:"destination"`
+	DestinationType string         `json:"destination_type"`
+	RoutingKey      string         `json:"routing_key"`
+	Arguments       map[string]any `json:"arguments"`
+}
+
+// handleAPI adds the API's paths to mux.
+func (n *Node) handleAPI(mux *http.ServeMux) {
+	for what, list := range map[string]func(context.Context, *broker.VHost) (any, error){
+		"queues": n.apiQueues, "exchanges": apiExchanges, "bindings": apiBindings,
+	} {
+		handler := func(w http.ResponseWriter, r *http.Request) { n.serveAPI(w, r, list) }
+		mux.HandleFunc("GET /api/"+what, handler)
+		mux.HandleFunc("GET /api/"+what+"/{vhost...}", handler) // ServeMux takes a {vhost} of %2F for no vhost
+	}
+}
+
+// serveAPI checks who asks, and answers with what list returns.
+func (n *Node) serveAPI(w http.ResponseWriter, r *http.Request, list func(context.Context, *broker.VHost) (any, error)) {
+	if !n.ready.Load() || n.Err() != nil {
+		apiError(w, http.StatusServiceUnavailable, "not ready")
+		return
+	}
+	user, password, _ := r.BasicAuth()
+	if err := n.broker.Authenticate(user, password, isLoopback(r.RemoteAddr)); err != nil {
+		w.Header().Set("WWW-Authenticate", `Basic realm="Waxwing"`)
+		apiError(w, http.StatusUnauthorized, "Login failed")
+		return
+	}
+	name := cmp.Or(r.PathValue("vhost"), "/")
+	if strings.Count(r.URL.EscapedPath(), "/") > strings.Count("/api/WHAT/VHOST", "/") {
+		apiError(w, http.StatusNotFound, "no such page")
+		return
+	}
+	if !n.broker.MayEnter(user, name) { // whether it is there is not told
+		apiError(w, http.StatusForbidden, "no access to vhost "+strconv.Quote(name))
+		return
+	}
+	v, ok := n.broker.VHost(name)
+	if !ok {
+		apiError(w, http.StatusNotFound, "no vhost "+strconv.Quote(name))
+		return
+	}
+	answer, err := list(r.Context(), v)
+	if err != nil {
+		status := http.StatusInternalServerError
+		var be *broker.Error
+		if errors.As(err, &be) && be.Kind == broker.Stopping {
+			status = http.StatusServiceUnavailable
+		}
+		apiError(w, status, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // a client that went away is no concern
+}
+
+// apiError answers with a status and why.
+func apiError(w http.ResponseWriter, status int, reason string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": http.StatusText(status), "reason": reason})
+}
+
+// isLoopback says whether a client's address, host:port, is of this machine.
+func isLoopback(addr string) bool {
+	at, err := netip.ParseAddrPort(addr)
+	return err == nil && at.Addr().Unmap().IsLoopback()
+}
+
+// noDeliveries is the sink of a session that consumes nothing.
+type noDeliveries struct{}
+
+func (noDeliveries) Deliver([]queue.Delivery)    {}
+func (noDeliveries) Cancelled([]queue.Cancelled) {}
+
+// apiQueues lists the queues by name, and behind them the topics.
+func (n *Node) apiQueues(ctx context.Context, v *broker.VHost) (any, error) {
+	s := v.NewSession(noDeliveries{})
+	defer s.Close()
+	reply, err := s.Call(ctx, &queue.List{})
+	if err != nil {
+		return nil, err
+	}
+	out := []apiQueue{}
+	for _, info := range reply.(*queue.ListReply).Queues {
+		out = append(out, apiQueue{
+			Name: info.Spec.Name, VHost: v.Name(), Type: queueType(info.Spec.Kind), Durable: info.Spec.Durable,
+			AutoDelete: info.Spec.AutoDelete, Exclusive: info.Spec.Exclusive != 0, Arguments: apiArguments(info.Spec.Arguments),
+			Ready: info.Ready, Unacknowledged: info.Unacknowledged, Messages: info.Ready + info.Unacknowledged,
+			Consumers: len(info.Consumers),
+		})
+	}
+	return append(out, n.apiStreams(v)...), nil
+}
+
+func queueType(k queue.Kind) string {
+	if k == queue.Quorum {
+		return "quorum"
+	}
+	return "classic"
+}
+
+// apiStreams lists the topics of a vhost as the stream queues that they are.
+func (n *Node) apiStreams(v *broker.VHost) (out []apiQueue) {
+	for _, t := range n.broker.Topics() {
+		for i := range t.Partitions {
+			name := t.Name
+			if len(t.Partitions) > 1 {
+				name += "-" + strconv.Itoa(i)
+			}
+			s, ok := v.Stream(name)
+			if _, hidden := v.Queue(name); !ok || hidden {
+				continue
+			}
+			bounds := s.Partition.Bounds()
+			ready := bounds.HighWatermark - bounds.Start
+			out = append(out, apiQueue{
+				Name: name, VHost: v.Name(), Type: "stream", Durable: true,
+				Arguments: map[string]any{"x-queue-type": "stream"}, Ready: ready, Messages: ready,
+			})
+		}
+	}
+	return out
+}
+
+func apiExchanges(_ context.Context, v *broker.VHost) (any, error) {
+	out := []apiExchange{}
+	for _, x := range v.Exchanges() {
+		out = append(out, apiExchange{
+			Name: x.Name, VHost: v.Name(), Type: x.Type.String(), Durable: x.Durable, AutoDelete: x.AutoDelete,
+			Internal: x.Internal, Arguments: apiArguments(x.Raw),
+		})
+	}
+	return out, nil
+}
+
+func apiBindings(_ context.Context, v *broker.VHost) (any, error) {
+	out := []apiBinding{}
+	for _, b := range v.Bindings() {
+		out = append(out, apiBinding{
+			Source: b.Source, VHost: v.Name(), Destination: b.Destination.Name,
+			DestinationType: b.Destination.Kind.String(), RoutingKey: b.Key, Arguments: apiArguments(b.Raw),
+		})
+	}
+	return out, nil
+}
+
+// apiArguments are arguments as AMQP wrote them, never nil.
+func apiArguments(raw []byte) map[string]any {
+	t, err := wire.ParseTable(raw)
+	if err != nil { // another protocol's
+		return map[string]any{}
+	}
+	return apiTable(t)
+}
+
+func apiTable(t wire.Table) map[string]any {
+	out := map[string]any{}
+	for key, v := range t.All() {
+		if _, twice := out[string(key)]; !twice {
+			out[string(key)] = apiValue(v)
+		}
+	}
+	return out
+}
+
+// apiValue is a value of a table in JSON's types.
+func apiValue(v wire.Value) any {
+	if b, ok := v.Bool(); ok {
+		return b
+	}
+	if n, ok := v.Int(); ok {
+		return n
+	}
+	if t, ok := v.Table(); ok {
+		return apiTable(t)
+	}
+	if a, ok := v.Array(); ok {
+		out := []any{}
+		for element := range a.All() {
+			out = append(out, apiValue(element))
+		}
+		return out
+	}
+	switch v.Kind() {
+	case wire.KindVoid:
+		return nil
+	case wire.KindText:
+		text, _ := v.Text()
+		return text
+	case wire.KindBytes:
+		b, _ := v.Bytes()
+		return base64.StdEncoding.EncodeToString(b)
+	case wire.KindTime:
+		t, _ := v.Time()
+		return t.Unix()
+	}
+	return json.RawMessage(apiNumber(v))
+}
+
+// apiNumber writes a float or a decimal; JSON has no infinity and the like.
+func apiNumber(v wire.Value) []byte {
+	f, _ := v.Float()
+	if scale, unscaled, ok := v.Decimal(); ok {
+		f, _ = strconv.ParseFloat(strconv.FormatUint(uint64(unscaled), 10)+"e-"+strconv.Itoa(int(scale)), 64)
+	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		return []byte("null")
+	}
+	return text
+}
