@@ -3,6 +3,8 @@
 SEEDS  ?= 2000
 ROUNDS ?= 50
 GB     ?= 10
+SEED   ?= 1
+N      ?= 1000
 FUZZ   ?= 5s
 
 export GOFLAGS := -buildvcs=false
@@ -74,6 +76,10 @@ kill: ## kill -9 the real binary under load, ROUNDS (50) times
 conformance: tools ## real clients of other languages against the real binary (sample)
 	cd conformance && go test -count=1 -timeout 20m ./...
 
+.PHONY: differential
+differential: ## N (1000) random scripts from SEED (1) on, through Waxwing and a real RabbitMQ
+	cd conformance && go test -count=1 -timeout 240m -v -run 'TestDifferential$$' ./amqpdiff -seed $(SEED) -n $(N)
+
 .PHONY: test
 test: tools check unit bench-compile ## everything that fits into CI: installs, checks, tests, samples of the long runs
 	./scripts/fuzz.sh 2s
@@ -101,3 +107,7 @@ bench-backlog: ## memory with 10 M messages in 10,000 partitions
 .PHONY: bench-kafka
 bench-kafka: build tools ## Waxwing and Apache Kafka in turn, same client, with ratios
 	./bench/compare-kafka.sh
+
+.PHONY: bench-amqp
+bench-amqp: build ## Waxwing and RabbitMQ in turn, same client, with ratios
+	./bench/compare-amqp.sh
