@@ -24,5 +24,12 @@ require (
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
 	golang.org/x/net v0.59.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 )
+
+require (
+	github.com/rabbitmq/amqp091-go v1.16.0
+	github.com/waxwing-mq/waxwing v0.0.0
+)
+
+replace github.com/waxwing-mq/waxwing => ../

@@ -3,10 +3,11 @@
 # as they are configured, and skips what is there already:
 #
 #   kcat, Node with npm, Python with venv, a JDK, Maven, a C compiler   (apt)
-#   the packages of conformance/kafkajs/package-lock.json               (npm)
-#   conformance/python/requirements.txt, into a venv                    (pip)
-#   the class path of conformance/java/pom.xml                          (Maven)
-#   the modules of go.mod and conformance/go.mod                        (Go)
+#   package-lock.json of conformance/kafkajs and conformance/amqpnode   (npm)
+#   requirements.txt of conformance/python and conformance/amqppython,  (pip)
+#   each into a venv
+#   the class paths of pom.xml of conformance/java and amqpjava         (Maven)
+#   the modules of go.mod, conformance/go.mod and those below it        (Go)
 #
 # Everything but the apt packages lands in ${WAXWING_CACHE:-~/.cache/waxwing}.
 # It asks nothing, and fails if anything cannot be installed.
@@ -51,8 +52,9 @@ install_apt() {
   [ -z "${packages// /}" ] || die "apt-get installed them, yet these are still missing: $packages"
 }
 
-# once NAME FILE... -- CMD DIR... runs CMD to fill $cache/NAME unless it was
-# filled from the same files before. A half-filled folder is started afresh.
+# once NAME FILE... -- CMD ARG... runs CMD ARG... $cache/NAME to fill that folder
+# unless it was filled from the same files before. A half-filled one is started
+# afresh.
 once() {
   local name=$1 sum
   local files=()
@@ -68,33 +70,39 @@ once() {
   echo "$sum" >"$cache/$name/.made-from"
 }
 
+# fill_node, fill_python and fill_java take a suite of conformance/ and a folder.
 fill_node() {
-  cp "$root"/conformance/kafkajs/package.json "$root"/conformance/kafkajs/package-lock.json "$1"
-  (cd "$1" && npm ci --no-audit --no-fund --loglevel=error >&2)
+  cp "$root/conformance/$1"/package{,-lock}.json "$2"
+  (cd "$2" && npm ci --no-audit --no-fund --loglevel=error >&2)
 }
 
 fill_python() {
-  python3 -m venv "$1"
-  "$1/bin/pip" install --quiet --disable-pip-version-check -r "$root/conformance/python/requirements.txt" >&2
+  python3 -m venv "$2"
+  "$2/bin/pip" install --quiet --disable-pip-version-check -r "$root/conformance/$1/requirements.txt" >&2
 }
 
 fill_java() {
-  mvn -B -q -ntp -f "$root/conformance/java/pom.xml" dependency:copy-dependencies \
-    -DincludeScope=runtime -DoutputDirectory="$1" >&2
+  mvn -B -q -ntp -f "$root/conformance/$1/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$2" >&2
 }
 
 fill_go() {
   command -v go >/dev/null || die "Go is missing; its version stands in go.mod"
   (cd "$root" && go mod download)
   (cd "$root/conformance" && go mod download)
+  (cd "$root/conformance/amqpgo/watermill" && go mod download)
 }
 
 install_apt
 mkdir -p "$cache"
 exec 9>"$cache/.install-lock"
 flock 9
-once node "$root"/conformance/kafkajs/package{,-lock}.json -- fill_node
-once python "$root/conformance/python/requirements.txt" -- fill_python
-once java "$root/conformance/java/pom.xml" -- fill_java
-once gomod "$root"/{go.mod,go.sum} "$root"/conformance/{go.mod,go.sum} -- fill_go
+suites=$root/conformance
+once node "$suites"/kafkajs/package{,-lock}.json -- fill_node kafkajs
+once amqpnode "$suites"/amqpnode/package{,-lock}.json -- fill_node amqpnode
+once python "$suites/python/requirements.txt" -- fill_python python
+once amqppython "$suites/amqppython/requirements.txt" -- fill_python amqppython
+once java "$suites/java/pom.xml" -- fill_java java
+once amqpjava "$suites/amqpjava/pom.xml" -- fill_java amqpjava
+once gomod "$root"/go.{mod,sum} "$suites"/go.{mod,sum} "$suites"/amqpgo/watermill/go.{mod,sum} -- fill_go
 say "all there"

@@ -1,0 +1,97 @@
+package amqpdiff
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/waxwing-mq/waxwing/conformance/harness"
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
+)
+
+var (
+	seed   = flag.Uint64("seed", 1, "the first script's seed; the others follow")
+	number = flag.Int("n", 0, "number of scripts; 0: the sample, or with WAXWING_FULL=1 3,000")
+	most   = flag.Int("most", 5, "differences after which to stop")
+)
+
+const (
+	shrinkTries = 60
+	// manyScripts are enough to show everything.
+	manyScripts = 1000
+)
+
+// TestDifferential: Waxwing does what RabbitMQ does, but for the differences
+// that are intended.
+func TestDifferential(t *testing.T) {
+	p, err := NewPair(startWaxwing(t), startRabbitMQ(t))
+	harness.Must(t, err)
+	defer p.Close()
+	n := *number
+	if n == 0 {
+		n = harness.Pick(150, 3000)
+	}
+	known := map[string]int{}
+	bad := 0
+	for i := range n {
+		s := *seed + uint64(i)
+		found, err := p.Confirm(Generate(s))
+		if err != nil {
+			t.Fatalf("seed %d: %v", s, err)
+		}
+		switch {
+		case found == nil:
+		case found.Known != "":
+			known[found.Known]++
+		default:
+			report(t, p, s)
+			if bad++; bad >= *most {
+				t.Fatalf("stopped at seed %d", s)
+			}
+		}
+	}
+	t.Logf("%d scripts, of which these ended in an intended difference: %v", n, known)
+	t.Logf("seen: %v", p.Seen)
+	for name := range sights {
+		if n >= manyScripts && p.Seen[name] == 0 {
+			t.Errorf("%d scripts have not shown %s", n, name)
+		}
+	}
+}
+
+// TestJunk: what is no AMQP ends a connection as it does with RabbitMQ.
+func TestJunk(t *testing.T) {
+	p, err := NewPair(startWaxwing(t), startRabbitMQ(t))
+	harness.Must(t, err)
+	defer p.Close()
+	for i, raw := range junk("junk") {
+		script := []Step{
+			{Channel: 1, Method: &wire.QueueDeclare{Queue: "junk"}},
+			{Channel: 1, Raw: raw},
+		}
+		found, err := p.Confirm(script)
+		harness.Must(t, err)
+		if found != nil && found.Known == "" {
+			t.Errorf("%d: %x\n%s", i, raw, found)
+		}
+	}
+}
+
+// report shrinks a script and says what it shows.
+func report(t *testing.T, p *Pair, seed uint64) {
+	script, found, err := p.Shrink(Generate(seed), shrinkTries)
+	if err != nil {
+		t.Errorf("seed %d: %v", seed, err)
+		return
+	}
+	if found == nil {
+		t.Errorf("seed %d: a difference that comes and goes", seed)
+		return
+	}
+	var b strings.Builder
+	for i, step := range script {
+		fmt.Fprintf(&b, "  %2d %v\n", i, step)
+	}
+	t.Errorf("seed %d: make differential SEED=%d N=1: shortened, it differs at step %d:\n%s%v", seed, seed, found.Step, &b, found)
+}

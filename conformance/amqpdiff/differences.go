@@ -1,0 +1,215 @@
+package amqpdiff
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
+)
+
+// A Difference is a place where Waxwing means to do something else than
+// RabbitMQ. docs/rabbitmq-differences.md says why.
+type Difference struct {
+	Name string
+	// Is says whether what the brokers brought is this difference, at the step
+	// that script[at] is.
+	Is func(script []Step, at int, waxwing, rabbit []string) bool
+}
+
+// differences are all of them.
+var differences = []Difference{
+	{"rabbitmq-fails", func(_ []Step, _ int, waxwing, rabbit []string) bool {
+		return has(rabbit, "connection.close ReplyCode=541") && !has(waxwing, "ReplyCode=541")
+	}},
+	{"unknown-method", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return has(waxwing, "connection.close ReplyCode=540") && has(rabbit, "ended", "without a word")
+	}},
+	{"quorum-global-qos", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return method[*wire.BasicConsume](script, at) != nil && !has(waxwing, "connection.close") && has(rabbit, "connection.close ReplyCode=540")
+	}},
+	{"quorum-delete-if", func(script []Step, at int, waxwing, rabbit []string) bool {
+		m := method[*wire.QueueDelete](script, at)
+		return m != nil && (m.IfUnused || m.IfEmpty) && !has(waxwing, "connection.close") && has(rabbit, "connection.close ReplyCode=540")
+	}},
+	{"quorum-exclusive-consumer", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return method[*wire.BasicConsume](script, at) != nil && has(waxwing, "channel.close ReplyCode=403") && !has(rabbit, "channel.close") && declares(script, quorum)
+	}},
+	{"delivery-limit-type", func(script []Step, at int, waxwing, rabbit []string) bool {
+		m := method[*wire.QueueDeclare](script, at)
+		return m != nil && deliveryLimitOfNoNumber(m.Arguments) && has(waxwing, "channel.close ReplyCode=406") && !has(rabbit, "channel.close")
+	}},
+	{"quorum-reject-publish", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return declares(script, quorumThatRejects)
+	}},
+	{"tx-is-atomic", func(script []Step, at int, waxwing, rabbit []string) bool {
+		if method[*wire.TxCommit](script, at) == nil {
+			return false
+		}
+		refused := has(waxwing, "channel.close ReplyCode=406") && has(rabbit, "tx.commit-ok") && declares(script, rejects)
+		return refused || slices.Equal(unordered(waxwing), unordered(rabbit))
+	}},
+	{"unbind-exclusive", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return method[*wire.QueueUnbind](script, at) != nil && has(waxwing, "channel.close ReplyCode=405") && has(rabbit, "queue.unbind-ok")
+	}},
+	{"priority-expiry", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return declares(script, priorities) && slices.ContainsFunc(script, expires)
+	}},
+	{"dead-letter-delivery-count", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return declares(script, quorum) && slices.Equal(withoutCounts(waxwing), withoutCounts(rabbit))
+	}},
+	{"close-is-atomic", func(script []Step, at int, waxwing, rabbit []string) bool {
+		if declares(script, quorum) && onlyReturnedInAnotherOrder(waxwing, rabbit) {
+			return true
+		}
+		ends := at == len(script) || script[at].Leave || method[*wire.ChannelClose](script, at) != nil
+		return ends && has(rabbit, " consumer ") && declares(script, deadLetters)
+	}},
+	{"bcc-dead-letter", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return declares(script, deadLetters) && slices.ContainsFunc(script, func(s Step) bool {
+			return s.Content != nil && hasHeader(s.Content.Properties, "BCC")
+		})
+	}},
+	{"qos-counts-get", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return slices.ContainsFunc(script, limitsChannel) && slices.ContainsFunc(script, gets)
+	}},
+	{"quorum-priorities", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return declares(script, quorum) && slices.ContainsFunc(script, func(s Step) bool {
+			return s.Content != nil && s.Content.Properties.Flags.Has(wire.PropPriority) && s.Content.Properties.Priority > 4
+		})
+	}},
+}
+
+// method is the method of a step, nil if it is no such one.
+func method[M wire.Method](script []Step, at int) M {
+	var m M
+	if at < len(script) {
+		m, _ = script[at].Method.(M)
+	}
+	return m
+}
+
+// declares says whether a script declares a queue with such arguments.
+func declares(script []Step, such func(wire.Table) bool) bool {
+	for at := range script {
+		if m := method[*wire.QueueDeclare](script, at); m != nil && such(m.Arguments) {
+			return true
+		}
+	}
+	return false
+}
+
+func quorum(t wire.Table) bool {
+	v, _ := t.Get("x-queue-type")
+	text, _ := v.Text()
+	return text == "quorum"
+}
+
+func rejects(t wire.Table) bool {
+	v, _ := t.Get("x-overflow")
+	text, _ := v.Text()
+	return strings.HasPrefix(text, "reject-publish")
+}
+
+func quorumThatRejects(t wire.Table) bool { return quorum(t) && rejects(t) }
+
+func deliveryLimitOfNoNumber(t wire.Table) bool {
+	v, ok := t.Get("x-delivery-limit")
+	_, number := v.Int()
+	return ok && !number
+}
+
+func deadLetters(t wire.Table) bool {
+	_, ok := t.Get("x-dead-letter-exchange")
+	return ok
+}
+
+func limitsChannel(s Step) bool {
+	m, ok := s.Method.(*wire.BasicQos)
+	return ok && m.Global && m.PrefetchCount > 0
+}
+
+func gets(s Step) bool {
+	m, ok := s.Method.(*wire.BasicGet)
+	return ok && !m.NoAck
+}
+
+func priorities(t wire.Table) bool {
+	_, ok := t.Get("x-max-priority")
+	return ok
+}
+
+// expires says whether a step publishes something that is to expire, or has a
+// queue do so.
+func expires(s Step) bool {
+	if s.Content != nil {
+		return s.Content.Properties.Flags.Has(wire.PropExpiration)
+	}
+	m, ok := s.Method.(*wire.QueueDeclare)
+	if ok {
+		_, ok = m.Arguments.Get("x-message-ttl")
+	}
+	return ok
+}
+
+var place = regexp.MustCompile(`#\d+`)
+
+// unordered are lines that do not say in which order they came.
+func unordered(lines []string) (out []string) {
+	for _, line := range lines {
+		out = append(out, place.ReplaceAllString(line, ""))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// onlyReturnedInAnotherOrder says whether lines differ in nothing but the order of
+// messages that had been delivered before.
+func onlyReturnedInAnotherOrder(waxwing, rabbit []string) bool {
+	differ := false
+	for i := range min(len(waxwing), len(rabbit)) {
+		if waxwing[i] == rabbit[i] {
+			continue
+		}
+		if differ = true; !strings.Contains(waxwing[i], " again ") {
+			return false
+		}
+	}
+	return differ && slices.Equal(unordered(waxwing), unordered(rabbit))
+}
+
+func hasHeader(p wire.Properties, name string) bool {
+	_, ok := p.Headers.Get(name)
+	return ok && p.Flags.Has(wire.PropHeaders)
+}
+
+var counts = regexp.MustCompile(` again|x-delivery-count:l\(\d+\), `)
+
+// withoutCounts are lines in which no dead letter says that it was delivered
+// before.
+func withoutCounts(lines []string) (out []string) {
+	for _, line := range lines {
+		if strings.Contains(line, "x-death:[") {
+			line = counts.ReplaceAllString(line, "")
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// has says whether one of the lines has all of the parts.
+func has(lines []string, parts ...string) bool {
+	return slices.ContainsFunc(lines, func(line string) bool {
+		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
+	})
+}
+
+// known is the name of the difference that explains what the brokers did.
+func known(script []Step, at int, waxwing, rabbit []string) string {
+	for _, d := range differences {
+		if d.Is(script, at, waxwing, rabbit) {
+			return d.Name
+		}
+	}
+	return ""
+}

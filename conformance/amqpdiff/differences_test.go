@@ -1,0 +1,102 @@
+package amqpdiff
+
+import (
+	"testing"
+
+	"github.com/waxwing-mq/waxwing/conformance/harness"
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
+)
+
+// declare is a step that declares a durable queue with so many arguments.
+func declare(name string, args ...any) Step {
+	var f []wire.Field
+	for i := 0; i < len(args); i += 2 {
+		v := wire.TextValue("")
+		switch x := args[i+1].(type) {
+		case string:
+			v = wire.TextValue(x)
+		case int:
+			v = wire.IntValue(int64(x))
+		}
+		f = append(f, wire.Field{Key: args[i].(string), Value: v})
+	}
+	return Step{Channel: 1, Method: &wire.QueueDeclare{Queue: name, Durable: true, Arguments: wire.MakeTable(f...)}}
+}
+
+// on is a method on the first channel of the first connection.
+func on(m wire.Method) Step { return Step{Channel: 1, Method: m} }
+
+// publish publishes to a queue.
+func publish(queue, id string, priority uint8, expiration string) Step {
+	p := wire.Properties{MessageID: id, Priority: priority, Expiration: expiration}
+	p.Flags.Set(wire.PropMessageID)
+	p.Flags.Set(wire.PropPriority)
+	if expiration != "" {
+		p.Flags.Set(wire.PropExpiration)
+	}
+	return Step{Channel: 1, Method: &wire.BasicPublish{RoutingKey: queue}, Content: &Content{p, []byte(id)}}
+}
+
+// copied is a step with a BCC header.
+func copied(s Step, to string) Step {
+	s.Content.Properties.Headers = wire.MakeTable(wire.Field{Key: "BCC", Value: wire.ArrayValue(wire.MakeArray(wire.TextValue(to)))})
+	s.Content.Properties.Flags.Set(wire.PropHeaders)
+	return s
+}
+
+// TestDifferences: each intended difference is there, and is told from others.
+func TestDifferences(t *testing.T) {
+	p, err := NewPair(startWaxwing(t), startRabbitMQ(t))
+	harness.Must(t, err)
+	defer p.Close()
+	for name, script := range map[string][]Step{
+		"rabbitmq-fails": {on(&wire.QueueDeclare{Arguments: wire.MakeTable(
+			wire.Field{Key: "x-queue-type", Value: wire.IntValue(1)},
+		)})},
+		"unknown-method":    {declare("d"), {Channel: 1, Raw: junk("d")[0]}},
+		"quorum-global-qos": {declare("d", "x-queue-type", "quorum"), on(&wire.BasicQos{PrefetchCount: 1, Global: true}), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"})},
+		"quorum-delete-if":  {declare("d", "x-queue-type", "quorum"), on(&wire.QueueDelete{Queue: "d", IfUnused: true})},
+		"quorum-exclusive-consumer": {
+			declare("d", "x-queue-type", "quorum"), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}),
+			on(&wire.BasicConsume{Queue: "d", ConsumerTag: "e", Exclusive: true}),
+		},
+		"delivery-limit-type": {declare("d", "x-queue-type", "quorum", "x-delivery-limit", "1")},
+		"quorum-reject-publish": {
+			declare("d", "x-queue-type", "quorum", "x-max-length", 0, "x-overflow", "reject-publish"), publish("d", "m", 0, ""),
+		},
+		"tx-is-atomic": {
+			declare("d", "x-max-length", 2, "x-overflow", "reject-publish"), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}),
+			on(&wire.TxSelect{}), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""), publish("d", "m2", 0, ""), on(&wire.TxCommit{}),
+		},
+		"unbind-exclusive": {
+			{Conn: 1, Channel: 1, Method: &wire.QueueDeclare{Queue: "d", Exclusive: true}},
+			on(&wire.QueueUnbind{Queue: "d", Exchange: "amq.direct", RoutingKey: "a"}),
+		},
+		"priority-expiry": {declare("d", "x-max-priority", 1), publish("d", "m0", 1, ""), publish("d", "m1", 0, "0")},
+		"dead-letter-delivery-count": {
+			declare("d", "x-queue-type", "quorum", "x-dead-letter-exchange", "", "x-dead-letter-routing-key", "e"), declare("e", "x-queue-type", "quorum"),
+			publish("d", "m", 0, ""), on(&wire.BasicGet{Queue: "d"}), {Channel: 1, Method: &wire.BasicReject{}, Settle: &Settle{}},
+		},
+		"quorum-priorities": {declare("d", "x-queue-type", "quorum"), publish("d", "m0", 0, ""), publish("d", "m1", 5, "")},
+		"close-is-atomic": {
+			declare("d", "x-queue-type", "quorum"), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""),
+			on(&wire.BasicGet{Queue: "d"}), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}),
+		},
+		"bcc-dead-letter": {
+			declare("d", "x-max-length", 0, "x-dead-letter-exchange", ""), declare("e"), copied(publish("d", "m", 0, ""), "e"),
+		},
+		"qos-counts-get": {
+			declare("d"), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""), on(&wire.BasicGet{Queue: "d"}),
+			on(&wire.BasicQos{PrefetchCount: 1, Global: true}), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}),
+		},
+	} {
+		found, err := p.Run(script, Steady)
+		harness.Must(t, err)
+		switch {
+		case found == nil:
+			t.Errorf("%s: both do the same", name)
+		case found.Known != name:
+			t.Errorf("%s: at step %d %q\n%v", name, found.Step, found.Known, found)
+		}
+	}
+}

@@ -1,0 +1,3 @@
+// Package amqppython runs the examples in Python, and the suites of pika,
+// aio-pika and Celery.
+package amqppython
