@@ -143,10 +143,14 @@ const timerBytes = 64 << 10
 // timersPause is how long timers wait before they look for room again.
 const timersPause = time.Second
 
-// fireTimers lets sessions, rebalances and offsets expire.
+// fireTimers lets sessions, rebalances and offsets expire, and messages and
+// queues.
 func (s *shard) fireTimers() {
 	now := time.UnixMilli(s.tick())
-	if !s.groups.NextDeadline().After(now) && s.room(toFree, timerBytes) == nil {
+	if s.nextDeadline().After(now) || s.room(toFree, timerBytes) != nil {
+		return
+	}
+	if !s.groups.NextDeadline().After(now) {
 		s.settle(s.groups.Tick(now))
 	}
 	s.tickQueues(now.UnixMilli())

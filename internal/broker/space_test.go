@@ -11,6 +11,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/engine"
 	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 )
@@ -36,6 +37,23 @@ func (f *fixture) fillDisk(value string, parts ...*broker.Partition) (stored int
 		}
 	}
 	return stored
+}
+
+// exhaust fills the disk until the shard of p has no room for deletions either.
+func (f *fixture) exhaust(d *mem.Disk, p *broker.Partition) {
+	f.t.Helper()
+	for range 300 {
+		f.append(p, f.batch(-1, -1, -1, "x"))
+	}
+	d.SetFree(0)
+	f.fillDisk("x", p)
+	for i := int64(1); ; i++ {
+		if _, err := f.DeleteRecords(context.Background(), p, i); kindOf(err) == broker.StorageFull {
+			return
+		} else if err != nil {
+			f.t.Fatal(err)
+		}
+	}
 }
 
 // partitions are those of a topic, as the view shows them.
@@ -196,18 +214,7 @@ func TestDeletionThatOneShardHasNoRoomFor(t *testing.T) {
 	for busy.Shard() == 0 { // the catalogue's
 		busy = f.partitions("gone")[busy.Index()+1]
 	}
-	for range 300 {
-		f.append(busy, f.batch(-1, -1, -1, "x"))
-	}
-	d.SetFree(0)
-	f.fillDisk("x", f.partitions("gone")...)
-	for i := int64(1); ; i++ { // until not even this is possible
-		if _, err := f.DeleteRecords(ctx, busy, i); kindOf(err) == broker.StorageFull {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
+	f.exhaust(d, busy)
 	if err := f.DeleteTopic(ctx, gone.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -348,18 +355,7 @@ func TestTimersOnAFullDisk(t *testing.T) {
 			t.Fatal(body, err)
 		}
 	}
-	for range 300 {
-		f.append(p, f.batch(-1, -1, -1, "x"))
-	}
-	d.SetFree(0)
-	f.fillDisk("x", p)
-	for i := int64(1); ; i++ {
-		if _, err := f.DeleteRecords(ctx, p, i); kindOf(err) == broker.StorageFull {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
+	f.exhaust(d, p)
 	states := func() string {
 		list, err := f.EachGroupShard(ctx, group.ListGroups{States: []string{"Stable"}})
 		if err != nil {
@@ -386,3 +382,56 @@ func TestTimersOnAFullDisk(t *testing.T) {
 		t.Fatalf("%s groups have members, and no session is alive", got)
 	}
 }
+
+// TestQueuesExpireOnAFullDisk as sessions do: when there is room again.
+func TestQueuesExpireOnAFullDisk(t *testing.T) {
+	d := mem.New(mem.Options{Seed: 1, FileBytes: 1 << 20})
+	f := onMem(t, d)
+	t.Cleanup(f.close)
+	v, ok := f.VHost("/")
+	if !ok {
+		t.Fatal("no vhost")
+	}
+	session := v.NewSession(deaf{})
+	const queues = 40
+	for i := range queues {
+		spec := queue.Spec{Name: fmt.Sprint("q", i), Durable: true, Settings: queue.NoSettings()}
+		spec.Settings.Expires = time.Duration(10+i) * time.Second
+		if r, err := session.Call(context.Background(), &queue.Declare{Spec: spec}); err != nil || r.(*queue.DeclareReply).Err != queue.OK {
+			t.Fatal(r, err)
+		}
+	}
+	f.exhaust(d, f.create("t", 1, nil).Partitions[0])
+	there := func() (n int) {
+		for i := range queues {
+			if _, ok := v.Queue(fmt.Sprint("q", i)); ok {
+				n++
+			}
+		}
+		return n
+	}
+	for range queues + 20 {
+		f.clock.add(time.Second)
+		f.Decide()
+		if err := f.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := there(); n != queues {
+		t.Fatalf("%d queues are there", n)
+	}
+	d.SetFree(-1)
+	f.Decide()
+	if err := f.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n := there(); n != 0 {
+		t.Fatalf("%d queues are there that nobody has used", n)
+	}
+}
+
+// deaf takes deliveries to nobody.
+type deaf struct{}
+
+func (deaf) Deliver([]queue.Delivery)    {}
+func (deaf) Cancelled([]queue.Cancelled) {}
