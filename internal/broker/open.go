@@ -470,5 +470,9 @@ func (s *shard) close() error {
 	if err == nil {
 		err = s.maintain.checkpoint(context.Background())
 	}
+	if errors.Is(err, engine.ErrFull) {
+		s.b.cfg.Logger.Warn("no space for a checkpoint at the end; the next start replays more", "shard", s.id, "error", err)
+		err = nil
+	}
 	return errors.Join(err, s.eng.Release())
 }

@@ -76,6 +76,18 @@ func (f *fixture) blobs(prefix string) int {
 	return len(names)
 }
 
+// takeBallast uses up space that the engine keeps for blobs.
+func (f *fixture) takeBallast(bytes int) {
+	f.t.Helper()
+	w, err := f.eng.Blobs().Create("test/blob")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, bytes)); err != nil || w.Commit() != nil {
+		f.t.Fatal("the blob cannot be written: ", err)
+	}
+}
+
 // rest lets background work go on, as it does when nobody asks for anything.
 func (f *fixture) rest(steps int) {
 	f.t.Helper()
@@ -147,13 +159,7 @@ func TestDeletionOnAFullDiskGivesSpaceBack(t *testing.T) {
 					t.Error("what checkpoints need went to indexes")
 				}
 				if c.taken > 0 {
-					w, err := f.eng.Blobs().Create("test/blob")
-					if err != nil {
-						t.Fatal(err)
-					}
-					if _, err := w.Write(make([]byte, c.taken)); err != nil || w.Commit() != nil {
-						t.Fatal("the blob cannot be written: ", err)
-					}
+					f.takeBallast(c.taken)
 				}
 				before := map[int32]map[int64]string{}
 				for _, p := range f.partitions("kept") {
@@ -435,3 +441,21 @@ type deaf struct{}
 
 func (deaf) Deliver([]queue.Delivery)    {}
 func (deaf) Cancelled([]queue.Cancelled) {}
+
+// TestStopOnAFullDisk: that there is no space for a last checkpoint is no
+// failure. The next start replays what it would have spared.
+func TestStopOnAFullDisk(t *testing.T) {
+	d := mem.New(mem.Options{Seed: 1, FileBytes: 1 << 20})
+	f := onMem(t, d)
+	p := f.create("t", 1, nil).Partitions[0]
+	d.SetFree(0)
+	stored := f.fillDisk("x", p)
+	f.takeBallast(128 << 10)
+	f.close()
+	d.SetFree(-1)
+	f = onMem(t, d)
+	t.Cleanup(f.close)
+	if got := f.read(f.partition("t", 0), 0); len(got) != stored {
+		t.Fatalf("%d of %d records", len(got), stored)
+	}
+}
