@@ -24,13 +24,15 @@ func newGroupDeleteCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				var failed failures
 				for _, name := range names {
 					if err := groupError(name, answers[name].Err); err != nil {
-						return err
+						failed = append(failed, err)
+						continue
 					}
 					fmt.Fprintf(cmd.OutOrStdout(), "deleted group %s\n", name)
 				}
-				return nil
+				return failed.err()
 			})
 		},
 	}

@@ -17,8 +17,9 @@ func main() {
 	os.Exit(run())
 }
 
-// run executes the command line and returns the exit code: 0, or 1 after one
-// line on stderr that says what went wrong (2 where a queue had too little).
+// run executes the command line and returns the exit code: 0, or 1 after a
+// line on stderr that says what went wrong, for each name that it went wrong
+// with (2 where a queue had too little).
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -27,7 +28,9 @@ func run() int {
 	context.AfterFunc(ctx, stop)
 
 	if err := newRootCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "waxwing: "+oneLine(err.Error()))
+		for _, line := range errorLines(err) {
+			fmt.Fprintln(os.Stderr, "waxwing: "+line)
+		}
 		if fewer := (*fewerMessages)(nil); errors.As(err, &fewer) {
 			return 2
 		}

@@ -25,8 +25,8 @@ func newTopicCreateCommand() *cobra.Command {
 		Use:   "create TOPIC...",
 		Short: "Create topics",
 		Long: `Creates the topics. Without --partitions each gets what the broker has as its
-default. Settings have Kafka's names, such as retention.ms, retention.bytes,
-max.message.bytes or cleanup.policy.`,
+default. Settings have Kafka's names, such as retention.ms, retention.bytes
+or max.message.bytes.`,
 		Example: `  waxwing topic create orders
   waxwing topic create orders payments --partitions 3
   waxwing topic create clicks -c retention.ms=3600000 -c max.message.bytes=2097152`,
@@ -58,20 +58,21 @@ func (c *topicCreate) run(cmd *cobra.Command, names []string) error {
 		if err != nil {
 			return err
 		}
+		var failed failures
 		for _, name := range names {
 			answer := answers[name]
 			switch {
 			case errors.Is(answer.Err, kerr.TopicAlreadyExists) && c.ifNotExists:
 				fmt.Fprintf(cmd.OutOrStdout(), "topic %s exists already\n", name)
 			case errors.Is(answer.Err, kerr.TopicAlreadyExists):
-				return fmt.Errorf("topic %q exists already", name)
+				failed = append(failed, fmt.Errorf("topic %q exists already", name))
 			case answer.Err != nil:
-				return topicError(name, answer.Err, answer.ErrMessage)
+				failed = append(failed, topicError(name, answer.Err, answer.ErrMessage))
 			default:
 				fmt.Fprintf(cmd.OutOrStdout(), "created topic %s%s\n", name, partitionNote(answer.NumPartitions))
 			}
 		}
-		return nil
+		return failed.err()
 	})
 }
 

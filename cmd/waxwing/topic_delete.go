@@ -26,6 +26,7 @@ func newTopicDeleteCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				var failed failures
 				for _, name := range names {
 					answer := answers[name]
 					if ifExists && errors.Is(answer.Err, kerr.UnknownTopicOrPartition) {
@@ -33,11 +34,12 @@ func newTopicDeleteCommand() *cobra.Command {
 						continue
 					}
 					if err := topicError(name, answer.Err, answer.ErrMessage); err != nil {
-						return err
+						failed = append(failed, err)
+						continue
 					}
 					fmt.Fprintf(cmd.OutOrStdout(), "deleted topic %s\n", name)
 				}
-				return nil
+				return failed.err()
 			})
 		},
 	}
