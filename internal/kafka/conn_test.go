@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 	"github.com/waxwing-mq/waxwing/internal/kafka"
+	"github.com/waxwing-mq/waxwing/internal/record"
 )
 
 // countIn counts the bytes that connections have taken in.
@@ -298,6 +300,16 @@ func TestProduceErrors(t *testing.T) {
 		{"too large", 9, func(r *kmsg.ProduceRequest) {
 			r.Topics[0].Partitions[0].Records = batch(t, fmt.Sprintf("%500d", 1))
 		}, kerr.MessageTooLarge},
+		{"codec 5", 9, func(r *kmsg.ProduceRequest) { patch(r, 22, 5) }, kerr.UnsupportedCompressionType},
+		{"codec 7", 3, func(r *kmsg.ProduceRequest) { patch(r, 22, 7) }, kerr.UnsupportedCompressionType},
+		{"zstd in version 6", 6, zstd, kerr.UnsupportedCompressionType},
+		{"a codec that is not that of the records", 9, func(r *kmsg.ProduceRequest) { patch(r, 22, 4) }, kerr.InvalidRecord},
+		{"fewer records than it says", 9, func(r *kmsg.ProduceRequest) { patch(r, 60, 2) }, kerr.InvalidRecord},
+		{"more records than it says", 9, func(r *kmsg.ProduceRequest) {
+			r.Topics[0].Partitions[0].Records = batch(t, "a", "b")
+			patch(r, 60, 1)
+		}, kerr.InvalidRecord},
+		{"fewer records than count and last offset say", 9, func(r *kmsg.ProduceRequest) { patch(r, 26, 1); patch(r, 60, 2) }, kerr.InvalidRecord},
 		{"a transactional id", 9, func(r *kmsg.ProduceRequest) { r.TransactionID = kmsg.StringPtr("t") }, kerr.TransactionalIDAuthorizationFailed},
 	} {
 		req := a.produce("v")
@@ -307,6 +319,24 @@ func TestProduceErrors(t *testing.T) {
 			t.Errorf("%s: got %v in %+v, want %v", c.name, kerr.ErrorForCode(p.ErrorCode), p, c.want)
 		}
 	}
+	req := a.produce("v")
+	zstd(req)
+	if p := n.dial(t).ask(req, 7).(*kmsg.ProduceResponse).Topics[0].Partitions[0]; p.ErrorCode != 0 || p.BaseOffset != 0 {
+		t.Errorf("zstd in version 7: %+v", p)
+	}
+}
+
+// zstd makes the batch of a request one that is compressed with zstd.
+func zstd(r *kmsg.ProduceRequest) {
+	r.Topics[0].Partitions[0].Records = record.Append(nil, record.BatchSpec{Codec: record.Zstd,
+		Records: []record.Record{{Timestamp: time.Now().UnixMilli(), Value: []byte("v")}}})
+}
+
+// patch changes one byte of the batch of a request, and the checksum.
+func patch(r *kmsg.ProduceRequest, at int, to byte) {
+	b := r.Topics[0].Partitions[0].Records
+	b[at] = to
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // TestBadInput sends what no client would. The connection ends, with one line
