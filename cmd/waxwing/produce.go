@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -85,7 +86,10 @@ func (p *produce) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer in.Close()
+	pause, retries := retriesWithin(p.conn.timeout)
 	s, err := p.conn.open(cmd.Context(), append(p.send.options(),
+		kgo.RetryBackoffFn(func(int) time.Duration { return pause }),
+		kgo.RecordRetries(retries),
 		kgo.AllowAutoTopicCreation(),
 		kgo.RecordPartitioner(newChosenPartitioner()),
 		kgo.ProducerBatchMaxBytes(int32(p.maxMessage)),
@@ -99,6 +103,14 @@ func (p *produce) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	return p.sendAll(cmd, s, args[0], in)
+}
+
+// retriesWithin is how a refusal that may pass, such as that of a full disk, is
+// tried again: how often, and with which pause between, so that it is told as
+// an error once limit has passed.
+func retriesWithin(limit time.Duration) (pause time.Duration, retries int) {
+	pause = min(limit, 250*time.Millisecond) // no less: the client asks for metadata between
+	return pause, int(limit / pause)
 }
 
 // prepare checks the flags and fills in p.lines.
@@ -155,6 +167,7 @@ type delivery struct {
 	sent   atomic.Int64
 	once   sync.Once
 	cancel context.CancelFunc // stops the reading at the first failure
+	abort  context.CancelFunc // gives up what is not sent yet
 	err    error              // the first failure, set before cancel
 }
 
@@ -166,6 +179,15 @@ func (d *delivery) done(_ *kgo.Record, err error) {
 	}
 	d.once.Do(func() { d.err = err })
 	d.cancel()
+	if ranOut(err) { // so would everything behind it, each in its turn
+		d.abort()
+	}
+}
+
+// ranOut reports whether a record was given up after it had been tried again
+// for as long as it may.
+func ranOut(err error) bool {
+	return kerr.IsRetriable(err) || errors.Is(err, kgo.ErrRecordRetries)
 }
 
 // sendAll reads the input and sends it until the end, a signal, a refusal or
@@ -177,7 +199,7 @@ func (p *produce) sendAll(cmd *cobra.Command, s *session, topic string, in io.Re
 	defer stopReading()
 	defer context.AfterFunc(sending, stopReading)()
 
-	d := &delivery{cancel: stopReading}
+	d := &delivery{cancel: stopReading, abort: stopSending}
 	readErr := make(chan error, 1)
 	go func() {
 		readErr <- p.lines.each(in, func(r *kgo.Record) bool {
@@ -224,6 +246,9 @@ func (p *produce) report(cmd *cobra.Command, topic string, d *delivery, readErr,
 func sendError(topic string, err error) error {
 	if errors.Is(err, kerr.MessageTooLarge) {
 		return fmt.Errorf("topic %q: a record is too large (see --max-message-bytes and the topic's max.message.bytes)", topic)
+	}
+	if errors.Is(err, kgo.ErrRecordRetries) {
+		return fmt.Errorf("topic %q: no record was acknowledged within --timeout", topic)
 	}
 	return topicError(topic, err, "")
 }

@@ -96,8 +96,8 @@ func TestScripts(t *testing.T) {
 					"http-get":        httpGet,
 					"wait-for-group":  waitForGroup,
 					"wait-for-topics": waitForTopics,
-
-					"wait-for-queue": waitForQueue,
+					"wait-for-queue":  waitForQueue,
+					"refusing-broker": refusingBroker,
 				},
 			})
 		})
