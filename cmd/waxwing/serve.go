@@ -84,7 +84,7 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&c.HTTPAddr, "http", "127.0.0.1:8080", "listen here for health and metrics")
 	fs.StringVar(&c.Advertise, "advertise", c.Advertise, "host or host:port that clients are told (default: the listen address)")
 	addEnum(cmd, s.engine, "engine", "", "keep data on disk, or in memory for tests")
-	fs.IntVar(&c.Shards, "shards", c.Shards, "number of logs that the data is spread over; decided at the first start")
+	fs.IntVar(&c.Shards, "shards", c.Shards, "number of logs that the data is spread over, decided at the first start and then stored (0: the stored number; 1 for a new folder)")
 	fs.IntVar(&c.DefaultPartitions, "default-partitions", c.DefaultPartitions, "partitions of a topic that asks for none (num.partitions)")
 	fs.BoolVar(&c.AutoCreateTopics, "auto-create-topics", c.AutoCreateTopics, "create a topic when a client first names it")
 	fs.Var(&s.fileBytes, "file-bytes", "size of a journal file")

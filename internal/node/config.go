@@ -27,7 +27,7 @@ type Config struct {
 	// "" tells them KafkaAddr.
 	Advertise string
 
-	Shards            int
+	Shards            int // 0: as many as the data was founded with; 1 for new data
 	NodeID            int32
 	ClusterID         string // what clients are told; "": the one made at the first start
 	DefaultPartitions int    // num.partitions
@@ -54,7 +54,6 @@ func DefaultConfig() Config {
 		AMQPAddr:          "127.0.0.1:5672",
 		AMQPProfile:       "waxwing",
 		HTTPAddr:          "127.0.0.1:8080",
-		Shards:            1,
 		NodeID:            1,
 		DefaultPartitions: 1,
 		AutoCreateTopics:  true,

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,7 +108,29 @@ func (n *Node) openEngine(context.Context) error {
 		return err
 	}
 	n.engine = eng
-	return nil
+	if n.cfg.Shards == 0 {
+		n.cfg.Shards, err = n.storedShards()
+	}
+	return err
+}
+
+// storedShards is how many shards the data has, or 1 for new data. Their number
+// is decided when the first of them is founded, and all are made at once.
+func (n *Node) storedShards() (int, error) {
+	if n.cfg.Engine == "mem" {
+		return 1, nil
+	}
+	entries, err := os.ReadDir(n.cfg.DataDir)
+	if err != nil {
+		return 0, err
+	}
+	shards := 0
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "shard-") {
+			shards++
+		}
+	}
+	return max(1, shards), nil
 }
 
 func (n *Node) openBroker(ctx context.Context) (err error) {

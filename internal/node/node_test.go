@@ -173,7 +173,7 @@ func TestBadConfigLeavesNoTrace(t *testing.T) {
 		change        func(*Config)
 	}{
 		"engine":           {"engine", "tape", func(c *Config) { c.Engine = "tape" }},
-		"no shards":        {"shards", "not 0", func(c *Config) { c.Shards = 0 }},
+		"no shards":        {"shards", "not -1", func(c *Config) { c.Shards = -1 }},
 		"many shards":      {"shards", "not 65", func(c *Config) { c.Shards = 65 }},
 		"small files":      {"file-bytes", "not 1048576", func(c *Config) { c.FileBytes = 1 << 20 }},
 		"large files":      {"file-bytes", "not 4294967296", func(c *Config) { c.FileBytes = 4 << 30 }},
@@ -206,6 +206,29 @@ func TestBadConfigLeavesNoTrace(t *testing.T) {
 			t.Errorf("%s: the data folder was made", name)
 		}
 	}
+}
+
+// TestShardsAreRemembered: their number need not be said again, and another
+// one is refused.
+func TestShardsAreRemembered(t *testing.T) {
+	cfg := testConfig(t)
+	for i, shards := range []int{3, 0, 3} {
+		cfg.Shards = shards
+		n := start(t, cfg)
+		if r := produce(t, n, "x"); r.Offset != int64(i) || n.cfg.Shards != 3 {
+			t.Fatalf("round %d: offset %d, %d shards", i, r.Offset, n.cfg.Shards)
+		}
+		stop(t, n)
+	}
+	for _, shards := range []int{1, 4} {
+		cfg.Shards = shards
+		if n, err := Start(context.Background(), cfg); err == nil {
+			stop(t, n)
+			t.Fatalf("started with %d shards", shards)
+		}
+	}
+	cfg.Shards = 0
+	stop(t, start(t, cfg)) // the refused ones have left nothing
 }
 
 func with(c Config, change func(*Config)) Config {

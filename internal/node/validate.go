@@ -55,8 +55,8 @@ func (c *Config) checkData() error {
 		return bad("data", "must name a folder")
 	case strings.ContainsRune(c.DataDir, 0):
 		return bad("data", "%q is no path", c.DataDir)
-	case c.Shards < 1 || c.Shards > broker.ShardsMax:
-		return bad("shards", "must be between 1 and %d, not %d", broker.ShardsMax, c.Shards)
+	case c.Shards < 0 || c.Shards > broker.ShardsMax:
+		return bad("shards", "must be between 1 and %d, or 0 for the stored number, not %d", broker.ShardsMax, c.Shards)
 	case c.FileBytes < fileBytesMin || c.FileBytes > fileBytesMax:
 		return bad("file-bytes", "must be between %d, so that every request fits one file, and %d, not %d",
 			int64(fileBytesMin), int64(fileBytesMax), c.FileBytes)
