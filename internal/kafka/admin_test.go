@@ -3,7 +3,9 @@ package kafka_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -284,10 +286,103 @@ func TestDescribeTopicPartitionsPages(t *testing.T) {
 	if want := []string{"a0", "a1", "a2", "b0", "b1", "b2", "b3", "b4", "c0"}; !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
-	one := &kmsg.DescribeTopicPartitionsRequest{ResponsePartitionLimit: 2, Topics: []kmsg.DescribeTopicPartitionsRequestTopic{{Topic: "none"}, {Topic: "c"}}}
+	one := &kmsg.DescribeTopicPartitionsRequest{ResponsePartitionLimit: 2, Topics: []kmsg.DescribeTopicPartitionsRequestTopic{{Topic: "none"}, {Topic: "c"}, {Topic: "a/b"}}}
 	resp := conn.ask(one, 0).(*kmsg.DescribeTopicPartitionsResponse)
-	if len(resp.Topics) != 2 || resp.Topics[0].ErrorCode != 0 && *resp.Topics[0].Topic == "c" || resp.Topics[1].ErrorCode != kerr.UnknownTopicOrPartition.Code {
+	wrong, c, none := resp.Topics[0], resp.Topics[1], resp.Topics[2]
+	if len(resp.Topics) != 3 || *wrong.Topic != "a/b" || wrong.ErrorCode != kerr.InvalidTopicException.Code ||
+		*c.Topic != "c" || c.ErrorCode != 0 || *none.Topic != "none" || none.ErrorCode != kerr.UnknownTopicOrPartition.Code {
 		t.Errorf("got %+v", resp.Topics)
+	}
+	of, _ := n.Topic("c")
+	if p := c.Partitions[0]; c.TopicID != of.ID || c.IsInternal || c.AuthorizedOperations != 0xdf8 || p.ErrorCode != 0 || p.LeaderID != 1 ||
+		p.LeaderEpoch != of.Partitions[0].Bounds().Epoch || !slices.Equal(p.Replicas, []int32{1}) || !slices.Equal(p.ISR, []int32{1}) || len(p.OfflineReplicas) != 0 {
+		t.Errorf("c: %+v", c)
+	}
+}
+
+// TestACursorIntoADeletedTopic goes on with the one after it.
+func TestACursorIntoADeletedTopic(t *testing.T) {
+	n := start(t)
+	for _, name := range []string{"a", "b", "c"} {
+		n.topic(t, name, 3)
+	}
+	conn := n.dial(t)
+	req := &kmsg.DescribeTopicPartitionsRequest{ResponsePartitionLimit: 4}
+	cursor := conn.ask(req, 0).(*kmsg.DescribeTopicPartitionsResponse).NextCursor
+	if cursor == nil || cursor.Topic != "b" || cursor.Partition != 1 {
+		t.Fatalf("got %+v", cursor)
+	}
+	b, _ := n.Topic("b")
+	if err := n.DeleteTopic(context30(t), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	req.Cursor = &kmsg.DescribeTopicPartitionsRequestCursor{Topic: cursor.Topic, Partition: cursor.Partition}
+	resp := conn.ask(req, 0).(*kmsg.DescribeTopicPartitionsResponse)
+	if len(resp.Topics) != 1 || *resp.Topics[0].Topic != "c" || len(resp.Topics[0].Partitions) != 3 || resp.NextCursor != nil {
+		t.Errorf("got %+v", resp)
+	}
+}
+
+func TestDescribeLogDirs(t *testing.T) {
+	n := start(t, func(_ *broker.Config, c *kafka.Config) {
+		c.LogDir, c.Disk = "there", func() (int64, int64) { return 1000, 600 }
+	})
+	topic := n.topic(t, "a", 2)
+	putBatch(t, n, topic.Partitions[1], batch(t, "v"))
+	conn := n.dial(t)
+	for version := int16(1); version <= 5; version++ {
+		req := &kmsg.DescribeLogDirsRequest{Topics: []kmsg.DescribeLogDirsRequestTopic{{Topic: "a", Partitions: []int32{1, 7}}, {Topic: "none", Partitions: []int32{0}}}}
+		dirs := conn.ask(req, version).(*kmsg.DescribeLogDirsResponse).Dirs
+		if len(dirs) != 1 || dirs[0].ErrorCode != 0 || dirs[0].Dir != "there" || version >= 4 && (dirs[0].TotalBytes != 1000 || dirs[0].UsableBytes != 600) {
+			t.Fatalf("version %d: %+v", version, dirs)
+		}
+		if of := dirs[0].Topics; len(of) != 1 || of[0].Topic != "a" || len(of[0].Partitions) != 1 || of[0].Partitions[0].Partition != 1 ||
+			of[0].Partitions[0].Size != int64(len(batch(t, "v"))) || of[0].Partitions[0].IsFuture {
+			t.Errorf("version %d: %+v", version, of)
+		}
+	}
+}
+
+// TestWhereTheNodeIs: every response that says so gives the advertised host
+// and port, and the node's id.
+func TestWhereTheNodeIs(t *testing.T) {
+	n := start(t)
+	topic := n.topic(t, "a", 1)
+	conn := n.dial(t)
+	check := func(what string, id int32, host string, port int32) {
+		t.Helper()
+		if at := net.JoinHostPort(host, strconv.Itoa(int(port))); at != n.addr || id != 1 {
+			t.Errorf("%s: node %d at %s, want 1 at %s", what, id, at, n.addr)
+		}
+	}
+	for version := int16(0); version <= 13; version++ {
+		b := conn.ask(&kmsg.MetadataRequest{}, version).(*kmsg.MetadataResponse).Brokers[0]
+		check(fmt.Sprint("Metadata ", version), b.NodeID, b.Host, b.Port)
+	}
+	for version := int16(0); version <= 2; version++ {
+		resp := conn.ask(&kmsg.DescribeClusterRequest{EndpointType: 1}, version).(*kmsg.DescribeClusterResponse)
+		check(fmt.Sprint("DescribeCluster ", version), resp.Brokers[0].NodeID, resp.Brokers[0].Host, resp.Brokers[0].Port)
+		if resp.ControllerID != 1 || resp.ClusterID != n.ClusterID() || len(resp.Brokers) != 1 {
+			t.Errorf("got %+v", resp)
+		}
+	}
+	for version := int16(0); version <= 6; version++ {
+		req := &kmsg.FindCoordinatorRequest{CoordinatorKey: "g", CoordinatorKeys: []string{"g"}}
+		resp := conn.ask(req, version).(*kmsg.FindCoordinatorResponse)
+		if version >= 4 {
+			check(fmt.Sprint("FindCoordinator ", version), resp.Coordinators[0].NodeID, resp.Coordinators[0].Host, resp.Coordinators[0].Port)
+		} else {
+			check(fmt.Sprint("FindCoordinator ", version), resp.NodeID, resp.Host, resp.Port)
+		}
+	}
+	for version := int16(16); version <= 18; version++ {
+		req := fetchOf(1, topic)
+		req.Topics[0].Partitions[0].CurrentLeaderEpoch = topic.Partitions[0].Bounds().Epoch - 1
+		resp := conn.ask(req, version).(*kmsg.FetchResponse)
+		if len(resp.Brokers) != 1 {
+			t.Fatalf("Fetch %d: %+v", version, resp)
+		}
+		check(fmt.Sprint("Fetch ", version), resp.Brokers[0].NodeID, resp.Brokers[0].Host, resp.Brokers[0].Port)
 	}
 }
 
