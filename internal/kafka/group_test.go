@@ -2,10 +2,13 @@ package kafka_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 )
 
 // TestJoinInEveryVersion has one member join, sync, beat and leave. Only from
@@ -166,6 +169,45 @@ func TestATopicThatIsDeletedTakesItsOffsetsAlong(t *testing.T) {
 	fetch := &kmsg.OffsetFetchRequest{Group: "g", Topics: []kmsg.OffsetFetchRequestTopic{{Topic: "a", Partitions: []int32{0}}}}
 	if p := conn.ask(fetch, 5).(*kmsg.OffsetFetchResponse).Topics[0].Partitions[0]; p.Offset != -1 {
 		t.Errorf("got %+v", p)
+	}
+}
+
+// TestOffsetDelete: what is deleted is gone, also after a restart, and the rest
+// stays.
+func TestOffsetDelete(t *testing.T) {
+	d := mem.New(mem.Options{FileBytes: 1 << 20})
+	fetch := func(t *testing.T, n *node) (offsets []int64) {
+		t.Helper()
+		req := &kmsg.OffsetFetchRequest{Group: "g", Topics: []kmsg.OffsetFetchRequestTopic{{Topic: "a", Partitions: []int32{0, 1}}}}
+		for _, p := range n.dial(t).ask(req, 5).(*kmsg.OffsetFetchResponse).Topics[0].Partitions {
+			offsets = append(offsets, p.Offset)
+		}
+		return offsets
+	}
+	left := []int64{-1, 6}
+	t.Run("live", func(t *testing.T) {
+		n := start(t, onDisk(t, d))
+		n.topic(t, "a", 2)
+		conn := n.dial(t)
+		commit := &kmsg.OffsetCommitRequest{Group: "g", Generation: -1, Topics: []kmsg.OffsetCommitRequestTopic{{Topic: "a", Partitions: []kmsg.OffsetCommitRequestTopicPartition{
+			{Partition: 0, Offset: 5, LeaderEpoch: -1}, {Partition: 1, Offset: 6, LeaderEpoch: -1}}}}}
+		conn.ask(commit, 8)
+		if got := fetch(t, n); !slices.Equal(got, []int64{5, 6}) {
+			t.Fatalf("before: %v", got)
+		}
+		del := &kmsg.OffsetDeleteRequest{Group: "g", Topics: []kmsg.OffsetDeleteRequestTopic{
+			{Topic: "a", Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: 7}, {Partition: 0}}}}}
+		resp := conn.ask(del, 0).(*kmsg.OffsetDeleteResponse)
+		if p := resp.Topics[0].Partitions; resp.ErrorCode != 0 || p[0].ErrorCode != kerr.UnknownTopicOrPartition.Code || p[1].ErrorCode != 0 {
+			t.Errorf("got %+v", resp)
+		}
+		if got := fetch(t, n); !slices.Equal(got, left) {
+			t.Errorf("after: %v, want %v", got, left)
+		}
+	})
+	n := start(t, onDisk(t, d))
+	if got := fetch(t, n); !slices.Equal(got, left) {
+		t.Errorf("after a restart: %v, want %v", got, left)
 	}
 }
 
