@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"hash"
 	"math/rand/v2"
+	"path"
 	"strings"
 	"time"
 
@@ -62,7 +63,8 @@ type world struct {
 	disk   *mem.Disk
 	eng    *disk.Engine
 	b      *broker.Broker
-	spoil  bool // the next checkpoint is damaged while it is written
+	spoil  bool   // the next checkpoint is damaged while it is written
+	spoilt string // the file that was damaged last, under its final name
 	report Report
 
 	topics    []*topicModel
@@ -132,7 +134,7 @@ func (w *world) one(n int) bool { return w.rng.IntN(n) == 0 }
 // beforeSync damages a checkpoint on its way to the disk, when asked to.
 func (w *world) beforeSync(name string) {
 	if w.spoil && strings.Contains(name, "checkpoint") {
-		w.spoil = false
+		w.spoil, w.spoilt = false, strings.Replace(name, "~", "", 1)
 		w.report.Checkpoints++
 		if content, err := w.disk.ReadFile(name); err == nil && len(content) > 0 {
 			w.must(w.disk.FlipBit(name, int64(w.rng.IntN(len(content)*8))) == nil, "cannot flip a bit of %s", name)
@@ -155,6 +157,16 @@ func (w *world) open() {
 			w.logf("no room to recover\n")
 			w.disk = w.disk.Kill()
 			w.disk.SetFree(-1)
+			continue
+		}
+		if errors.Is(err, engine.ErrNewer) && w.spoilt != "" && strings.Contains(err.Error(), path.Base(w.spoilt)) {
+			// The damage made its version a later one, and the crash came
+			// before it was read back. No broker can tell, and it says so;
+			// the operator takes the file away.
+			w.logf("a spoilt checkpoint looks newer\n")
+			w.must(w.disk.WriteFile(w.spoilt, nil) == nil, "cannot remove %s", w.spoilt)
+			w.spoilt = ""
+			w.disk = w.disk.Kill()
 			continue
 		}
 		w.must(errors.Is(err, mem.ErrCrashed) || errors.Is(err, mem.ErrIO), "recovery refuses: %v", err)
