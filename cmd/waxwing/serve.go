@@ -55,7 +55,8 @@ Every flag may also be a variable (--default-partitions is
 WAXWING_DEFAULT_PARTITIONS) or a line of the YAML file given with --config
 (default-partitions: 3). The flag wins over the variable, the variable over the
 file. Broker settings by Kafka's own names, such as log.retention.hours, go under
-broker-config.
+broker-config. Where a flag has a twin there (--default-partitions and
+num.partitions), the same holds for the two; in one place they must not differ.
 
 SIGTERM and SIGINT let running requests finish and stop; a second signal ends the
 process at once. Nothing that was acknowledged is lost either way.`,
@@ -87,7 +88,7 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	fs.IntVar(&c.Shards, "shards", c.Shards, "number of logs that the data is spread over, decided at the first start and then stored (0: the stored number; 1 for a new folder)")
 	fs.IntVar(&c.DefaultPartitions, "default-partitions", c.DefaultPartitions, "partitions of a topic that asks for none (num.partitions)")
 	fs.BoolVar(&c.AutoCreateTopics, "auto-create-topics", c.AutoCreateTopics, "create a topic when a client first names it")
-	fs.Var(&s.fileBytes, "file-bytes", "size of a journal file")
+	fs.Var(&s.fileBytes, "file-bytes", "size of a journal file (in memory: 16MiB)")
 	fs.DurationVar(&c.InitialRebalanceDelay, "initial-rebalance-delay", c.InitialRebalanceDelay, "how long a new consumer group waits for more members")
 	fs.DurationVar(&c.RetentionCheck, "retention-check", c.RetentionCheck, "how often retention is applied")
 	fs.Var(s.broker, "broker-config", "a broker setting by Kafka's name; may be repeated")
@@ -106,18 +107,33 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	must(cmd.MarkFlagFilename("port-file"))
 }
 
+// memFileBytes is --file-bytes of --engine mem, if nothing else is said.
+const memFileBytes = 16 << 20
+
 // check refuses what serve or the node could not run with, before anything is
 // made on the disk, and says where it was given.
 func (s *serve) check(fs *pflag.FlagSet) error {
-	for _, check := range []func() error{s.checkDrain, s.checkPortFile, s.checkPprof, s.cfg.Validate} {
-		err := check()
-		var bad *node.ConfigError
-		if errors.As(err, &bad) {
-			return fmt.Errorf("%s: %s", source(fs, bad.Setting, bad.Name), bad.Text)
+	for _, check := range []func() error{s.checkServes, s.checkDrain, s.checkPortFile, s.checkPprof, s.cfg.Validate} {
+		if err := check(); err != nil {
+			return placed(fs, err)
 		}
-		if err != nil {
-			return err
-		}
+	}
+	return nil
+}
+
+// placed names the place of the setting that err is about, if it is.
+func placed(fs *pflag.FlagSet, err error) error {
+	var bad *node.ConfigError
+	if errors.As(err, &bad) {
+		return fmt.Errorf("%s: %s", source(fs, bad.Setting, bad.Name), bad.Text)
+	}
+	return err
+}
+
+// checkServes refuses to serve nobody.
+func (s *serve) checkServes() error {
+	if s.cfg.KafkaAddr == "" && s.cfg.AMQPAddr == "" {
+		return &node.ConfigError{Setting: "kafka", Text: "is off, and so is amqp: nobody would be served"}
 	}
 	return nil
 }
@@ -167,8 +183,14 @@ func (s *serve) settle(cmd *cobra.Command) error {
 	}
 	s.cfg.Engine = s.engine.value
 	s.cfg.AMQPProfile = s.profile.value
+	if s.cfg.Engine == "mem" && !cmd.Flags().Changed("file-bytes") {
+		s.fileBytes = memFileBytes // they are all in memory from the start
+	}
 	s.cfg.FileBytes = int64(s.fileBytes)
 	s.cfg.BrokerConfig = s.broker
+	if err := preferTwins(cmd.Flags(), s.cfg.Twins()); err != nil {
+		return err
+	}
 	if err := s.check(cmd.Flags()); err != nil {
 		return err
 	}
@@ -195,6 +217,7 @@ func (s *serve) run(cmd *cobra.Command, _ []string) error {
 	if s.showConfig {
 		return printSettings(cmd.OutOrStdout(), cmd.Flags())
 	}
+	warnUnknownEnv(cmd.Root(), s.cfg.Logger)
 	var err error
 	if s.cfg.DataDir, err = filepath.Abs(s.cfg.DataDir); err != nil {
 		return err
@@ -212,10 +235,10 @@ func (s *serve) run(cmd *cobra.Command, _ []string) error {
 		if cmd.Context().Err() != nil {
 			return nil // asked to stop before it was up
 		}
-		return err
+		return placed(cmd.Flags(), err)
 	}
 	addrs := listenAddrs{Kafka: n.KafkaAddr(), AMQP: n.AMQPAddr(), HTTP: n.HTTPAddr(), Pprof: profiles.addr}
-	if err := s.announce(cmd.OutOrStdout(), addrs); err != nil {
+	if err := s.announce(cmd.OutOrStdout(), addrs, n.AdvertisedAddr()); err != nil {
 		return s.stop(n, err)
 	}
 	select {
@@ -227,24 +250,32 @@ func (s *serve) run(cmd *cobra.Command, _ []string) error {
 	}
 }
 
-// announce says where to connect, on stdout and in the port file.
-func (s *serve) announce(w io.Writer, addrs listenAddrs) error {
+// announce says where to connect: in the port file, and on stdout or, if logs
+// are JSON, in the log. advertised is what Kafka clients are told.
+func (s *serve) announce(w io.Writer, addrs listenAddrs, advertised string) error {
 	where := s.cfg.DataDir
 	if s.cfg.Engine == "mem" {
 		where = "in memory, gone at the end"
 	}
+	if s.jsonLog {
+		s.cfg.Logger.Info("listening", "version", s.cfg.Version, "kafka", addrs.Kafka, "advertised", advertised,
+			"amqp", addrs.AMQP, "http", addrs.HTTP, "pprof", addrs.Pprof, "data", where)
+		return writePortFile(s.portFile, addrs)
+	}
+	told := ""
+	if advertised != addrs.Kafka {
+		told = "  clients are told " + advertised
+	}
 	fmt.Fprintf(w, "Waxwing %s\n", s.cfg.Version)
-	if addrs.Kafka != "" {
-		fmt.Fprintf(w, "  Kafka  %s\n", addrs.Kafka)
-	}
-	if addrs.AMQP != "" {
-		fmt.Fprintf(w, "  AMQP   %s\n", addrs.AMQP)
-	}
-	if addrs.HTTP != "" {
-		fmt.Fprintf(w, "  HTTP   http://%s  /healthz /readyz /metrics\n", addrs.HTTP)
-	}
-	if addrs.Pprof != "" {
-		fmt.Fprintf(w, "  pprof  http://%s/debug/pprof/\n", addrs.Pprof)
+	for _, line := range []struct{ name, addr, format string }{
+		{"Kafka", addrs.Kafka, "%s" + told},
+		{"AMQP", addrs.AMQP, "%s"},
+		{"HTTP", addrs.HTTP, "http://%s  /healthz /readyz /metrics"},
+		{"pprof", addrs.Pprof, "http://%s/debug/pprof/"},
+	} {
+		if line.addr != "" {
+			fmt.Fprintf(w, "  %-6s "+line.format+"\n", line.name, line.addr)
+		}
 	}
 	fmt.Fprintf(w, "  data   %s\n", where)
 	return writePortFile(s.portFile, addrs)

@@ -243,7 +243,7 @@ func applyPairs(fs *pflag.FlagSet, f *pflag.Flag, value *yaml.Node, where func(*
 func printSettings(w io.Writer, fs *pflag.FlagSet) error {
 	doc := &yaml.Node{Kind: yaml.MappingNode}
 	fs.VisitAll(func(f *pflag.Flag) {
-		if len(f.Annotations[envAnnotation]) == 0 || f.Name == "config" {
+		if len(f.Annotations[envAnnotation]) == 0 || len(f.Annotations[twinAnnotation]) > 0 || f.Name == "config" {
 			return
 		}
 		doc.Content = append(doc.Content, scalar(f.Name), settingNode(f))

@@ -66,26 +66,34 @@ func DefaultConfig() Config {
 // settings are the broker settings of the configuration, by Kafka's names.
 func (c *Config) settings() map[string]string {
 	m := map[string]string{}
-	for _, f := range c.fields() {
-		m[f.name] = f.value
+	for _, t := range c.Twins() {
+		if t.Value != "" {
+			m[t.Name] = t.Value
+		}
 	}
 	maps.Copy(m, c.BrokerConfig)
 	return m
 }
 
-// field is a field of Config that stands for a broker setting.
-type field struct{ flag, name, value string }
+// Twin is a field of Config that stands for a broker setting.
+type Twin struct {
+	Flag  string // of `waxwing serve`
+	Name  string // Kafka's
+	Value string // as Kafka writes it; "": Kafka's default
+}
 
-func (c *Config) fields() []field {
-	list := []field{
+// Twins are all fields that stand for a broker setting, with their values.
+func (c *Config) Twins() []Twin {
+	retention := ""
+	if c.RetentionCheck != 0 {
+		retention = strconv.FormatInt(c.RetentionCheck.Milliseconds(), 10)
+	}
+	return []Twin{
 		{"default-partitions", "num.partitions", strconv.Itoa(c.DefaultPartitions)},
 		{"auto-create-topics", "auto.create.topics.enable", strconv.FormatBool(c.AutoCreateTopics)},
 		{"initial-rebalance-delay", "group.initial.rebalance.delay.ms", strconv.FormatInt(c.InitialRebalanceDelay.Milliseconds(), 10)},
+		{"retention-check", "log.retention.check.interval.ms", retention},
 	}
-	if c.RetentionCheck != 0 {
-		list = append(list, field{"retention-check", "log.retention.check.interval.ms", strconv.FormatInt(c.RetentionCheck.Milliseconds(), 10)})
-	}
-	return list
 }
 
 // advertised is the host and port that clients are told, given the address

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +22,7 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 	"github.com/waxwing-mq/waxwing/internal/kafka"
 	"github.com/waxwing-mq/waxwing/internal/listen"
+	"github.com/waxwing-mq/waxwing/internal/settings"
 )
 
 // Node is a running Waxwing process.
@@ -35,6 +39,8 @@ type Node struct {
 	web     *http.Server
 	ready   atomic.Bool
 	metrics kafkaMetrics
+
+	advertised string // host:port that Kafka clients are told
 
 	accepting   context.Context // done when nothing more is accepted
 	stopServing context.CancelFunc
@@ -64,7 +70,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n.ready.Store(true)
 	st := n.broker.Stats()
-	cfg.Logger.Info("ready", "took", time.Since(began).Round(time.Millisecond), "topics", st.Topics, "partitions", st.Partitions,
+	cfg.Logger.Info("ready", "took", time.Since(began).Round(time.Millisecond).String(), "topics", st.Topics, "partitions", st.Partitions,
 		"cluster", n.broker.ClusterID())
 	go n.watch()
 	return n, nil
@@ -76,17 +82,17 @@ func (n *Node) bind(ctx context.Context) (err error) {
 	var lc net.ListenConfig
 	if n.cfg.KafkaAddr != "" {
 		if n.kafkaLn, err = lc.Listen(ctx, "tcp", n.cfg.KafkaAddr); err != nil {
-			return fmt.Errorf("kafka listener: %w", err)
+			return bad("kafka", "%v", err)
 		}
 	}
 	if n.cfg.AMQPAddr != "" {
 		if n.amqpLn, err = lc.Listen(ctx, "tcp", n.cfg.AMQPAddr); err != nil {
-			return fmt.Errorf("amqp listener: %w", err)
+			return bad("amqp", "%v", err)
 		}
 	}
 	if n.cfg.HTTPAddr != "" {
 		if n.httpLn, err = lc.Listen(ctx, "tcp", n.cfg.HTTPAddr); err != nil {
-			return fmt.Errorf("http listener: %w", err)
+			return bad("http", "%v", err)
 		}
 		n.serveHTTP()
 	}
@@ -96,6 +102,11 @@ func (n *Node) bind(ctx context.Context) (err error) {
 func (n *Node) openEngine(context.Context) error {
 	var eng *disk.Engine
 	var err error
+	if n.cfg.Engine == "disk" {
+		if err = n.cfg.checkFolder(); err != nil {
+			return err
+		}
+	}
 	if n.cfg.Engine == "mem" {
 		eng, err = mem.New(mem.Options{FileBytes: n.cfg.FileBytes}).Engine()
 	} else {
@@ -138,7 +149,23 @@ func (n *Node) openBroker(ctx context.Context) (err error) {
 		Engine: n.engine, Shards: n.cfg.Shards, ClusterID: n.cfg.ClusterID,
 		Logger: n.cfg.Logger, Settings: n.cfg.settings(),
 	})
+	if err == nil {
+		n.logOverrides()
+	}
 	return err
+}
+
+// logOverrides tells which settings hold because a client has stored them, and
+// which given ones they hide.
+func (n *Node) logOverrides() {
+	given, stored := n.cfg.settings(), n.broker.SettingOverrides()
+	for _, name := range slices.Sorted(maps.Keys(stored)) {
+		if value, ok := given[name]; ok && value != stored[name] && value != settings.BrokerDefinition(name).Default {
+			n.cfg.Logger.Warn("a stored setting holds instead of the given one", "setting", name, "stored", stored[name], "given", value)
+			continue
+		}
+		n.cfg.Logger.Info("a stored setting holds", "setting", name, "stored", stored[name])
+	}
 }
 
 func (n *Node) serveKafka(context.Context) error {
@@ -149,6 +176,7 @@ func (n *Node) serveKafka(context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.advertised = net.JoinHostPort(host, strconv.Itoa(int(port)))
 	if ip := n.kafkaLn.Addr().(*net.TCPAddr).IP; ip.IsUnspecified() && n.cfg.Advertise == "" {
 		n.cfg.Logger.Warn("listening on all addresses, but clients are told to connect to localhost; say with --advertise where others reach this broker")
 	}
@@ -207,6 +235,10 @@ func (n *Node) fail(err error) {
 
 // KafkaAddr is the bound address for Kafka clients, "" when off.
 func (n *Node) KafkaAddr() string { return addr(n.kafkaLn) }
+
+// AdvertisedAddr is the host:port that Kafka clients are told to connect to, ""
+// when off.
+func (n *Node) AdvertisedAddr() string { return n.advertised }
 
 // AMQPAddr is the bound address for AMQP clients, "" when off.
 func (n *Node) AMQPAddr() string { return addr(n.amqpLn) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -229,6 +230,52 @@ func TestShardsAreRemembered(t *testing.T) {
 	}
 	cfg.Shards = 0
 	stop(t, start(t, cfg)) // the refused ones have left nothing
+}
+
+// TestForeignFolder: a folder that holds something else is left alone; what a
+// mount or a first start that was cut short leaves does no harm.
+func TestForeignFolder(t *testing.T) {
+	for name, refused := range map[string]bool{"letters": true, "lost+found": false, "LOCK": false, "FORMAT.tmp": false} {
+		cfg := testConfig(t)
+		cfg.DataDir = t.TempDir()
+		if err := os.WriteFile(filepath.Join(cfg.DataDir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n, err := Start(context.Background(), cfg)
+		if err == nil {
+			stop(t, n)
+		}
+		var bad *ConfigError
+		if refused != (err != nil) || refused && (!errors.As(err, &bad) || bad.Setting != "data" || !strings.Contains(bad.Text, name)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(cfg.DataDir, "FORMAT")); refused != os.IsNotExist(err) {
+			t.Errorf("%s: FORMAT: %v", name, err)
+		}
+	}
+}
+
+// TestStoredSettingsAreTold: what a client has stored holds over what was given
+// at start, and the log says so.
+func TestStoredSettingsAreTold(t *testing.T) {
+	cfg := testConfig(t)
+	n := start(t, cfg)
+	if err := n.broker.ConfigureBroker(t.Context(), map[string]string{"log.retention.hours": "5", "message.max.bytes": "9000"}); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, n)
+	var log strings.Builder
+	cfg.BrokerConfig = map[string]string{"log.retention.hours": "7"}
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	stop(t, start(t, cfg))
+	for _, want := range []string{
+		`level=WARN msg="a stored setting holds instead of the given one" setting=log.retention.hours stored=5 given=7`,
+		`level=INFO msg="a stored setting holds" setting=message.max.bytes stored=9000`,
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q: %s", want, &log)
+		}
+	}
 }
 
 func with(c Config, change func(*Config)) Config {

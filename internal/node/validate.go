@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"unicode"
@@ -85,6 +86,29 @@ func (c *Config) checkAddresses() error {
 	return nil
 }
 
+// checkFolder refuses a folder that holds something else. What the first start
+// makes before it writes FORMAT may be there; shards without FORMAT are told by
+// the engine.
+func (c *Config) checkFolder() error {
+	entries, err := os.ReadDir(c.DataDir)
+	if err != nil {
+		return nil // it is not there, or the engine says what is wrong with it
+	}
+	foreign := ""
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == "FORMAT" || strings.HasPrefix(name, "shard-"):
+			return nil
+		case name != "lost+found" && name != "LOCK" && name != "FORMAT.tmp":
+			foreign = name
+		}
+	}
+	if foreign != "" {
+		return bad("data", "%s is not empty and is no Waxwing folder (it has %q); choose a folder that is empty or not there", c.DataDir, foreign)
+	}
+	return nil
+}
+
 // checkListen checks an address to listen on; "" is none.
 func checkListen(setting, addr string) error {
 	if addr == "" {
@@ -119,9 +143,12 @@ func (c *Config) checkSettings() error {
 	case c.InitialRebalanceDelay < 0:
 		return bad("initial-rebalance-delay", "must not be negative")
 	}
-	for _, f := range c.fields() {
-		if err := settings.BrokerDefinition(f.name).Check(f.value); err != nil {
-			return bad(f.flag, "%v", err)
+	for _, t := range c.Twins() {
+		if t.Value == "" {
+			continue
+		}
+		if err := settings.BrokerDefinition(t.Name).Check(t.Value); err != nil {
+			return bad(t.Flag, "%v", err)
 		}
 	}
 	_, err := settings.ParseBroker(c.settings(), nil)
