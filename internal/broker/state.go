@@ -88,7 +88,7 @@ func (d *durable) apply(e journal.Entry) error {
 		}
 		return d.logs.ApplyAppended(&x, uint32(e.Epoch), e.Time)
 	case typeOpened:
-		return applied(e.Body, new(topic.Opened), d.logs.ApplyOpened)
+		return tried(e.Body, new(topic.Opened), d.logs.ApplyOpened)
 	case typeDropped:
 		return applied(e.Body, new(topic.Dropped), d.logs.ApplyDropped)
 	case typeStarted:
@@ -100,7 +100,7 @@ func (d *durable) apply(e journal.Entry) error {
 	case typeForgotten:
 		return applied(e.Body, new(topic.ProducersForgotten), d.logs.ApplyProducersForgotten)
 	case typeCreated:
-		return applied(e.Body, new(topic.Created), d.catalog.ApplyCreated)
+		return tried(e.Body, new(topic.Created), d.catalog.ApplyCreated)
 	case typeDeleted:
 		return applied(e.Body, new(topic.Deleted), d.catalog.ApplyDeleted)
 	case typeGrown:
@@ -136,6 +136,14 @@ func applied[T interface{ Decode([]byte) error }](body []byte, x T, apply func(T
 	}
 	apply(x)
 	return nil
+}
+
+// tried is applied for what may not fit the state.
+func tried[T interface{ Decode([]byte) error }](body []byte, x T, apply func(T) error) error {
+	if err := x.Decode(body); err != nil {
+		return err
+	}
+	return apply(x)
 }
 
 // Snapshot implements journal.Machine. Versions stand in the checkpoint's

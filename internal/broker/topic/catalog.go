@@ -3,7 +3,9 @@ package topic
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sort"
 
@@ -67,11 +69,15 @@ func (c *Catalog) Topics() []*Topic {
 }
 
 // ApplyCreated takes a topic in.
-func (c *Catalog) ApplyCreated(e *Created) {
+func (c *Catalog) ApplyCreated(e *Created) error {
+	if c.byID[e.ID] != nil || c.byName[e.Name] != nil {
+		return fmt.Errorf("topic %q is created twice", e.Name)
+	}
 	t := &Topic{ID: e.ID, Name: e.Name, Settings: e.Settings, Shards: e.Shards}
 	c.byID[e.ID], c.byName[e.Name] = t, t
 	c.flat.Add(e.Name)
 	c.settings += SettingsBytes(e.Settings)
+	return nil
 }
 
 // ApplyDeleted forgets a topic.
@@ -131,7 +137,7 @@ func (c *Catalog) Snapshot(dst []byte) []byte {
 func (c *Catalog) Restore(r *enc.Reader) error {
 	*c = *NewCatalog()
 	copy(c.Cluster[:], r.Take(16))
-	c.Shards = uint32(r.Uvarint())
+	c.Shards = uint32(readUpTo(r, math.MaxUint32))
 	c.NextProducer = int64(r.Uvarint())
 	c.Settings = readSettings(r)
 	c.settings = SettingsBytes(c.Settings)
@@ -141,7 +147,12 @@ func (c *Catalog) Restore(r *enc.Reader) error {
 		e.Name = r.String()
 		e.Settings = readSettings(r)
 		e.Shards = readShards(r)
-		c.ApplyCreated(&e)
+		if r.Err() != nil {
+			break
+		}
+		if err := c.ApplyCreated(&e); err != nil {
+			return err
+		}
 	}
 	return r.Err()
 }

@@ -2,6 +2,7 @@ package topic
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/waxwing-mq/waxwing/internal/datafile"
 	"github.com/waxwing-mq/waxwing/internal/enc"
@@ -43,10 +44,10 @@ func (e *Appended) Append(dst []byte) []byte {
 // Decode is the reverse of Append.
 func (e *Appended) Decode(b []byte) error {
 	r := enc.NewReader(b)
-	*e = Appended{Log: datafile.LogID(r.Uvarint()), Base: r.Varint(), Count: int64(r.Uvarint()), ProducerID: r.Varint()}
+	*e = Appended{Log: datafile.LogID(r.Uvarint()), Base: r.Varint(), Count: int64(readUpTo(&r, math.MaxInt64)), ProducerID: r.Varint()}
 	if e.ProducerID >= 0 {
-		e.ProducerEpoch = int16(r.Varint())
-		e.FirstSequence = int32(r.Uvarint())
+		e.ProducerEpoch = readEpoch(&r)
+		e.FirstSequence = readSequence(&r)
 	}
 	return r.Done()
 }
@@ -80,7 +81,7 @@ func (e *Opened) Decode(b []byte) error {
 	e.First = datafile.LogID(r.Uvarint())
 	e.Partitions = make([]int32, r.Count(1))
 	for i := range e.Partitions {
-		e.Partitions[i] = int32(r.Uvarint())
+		e.Partitions[i] = int32(readUpTo(&r, math.MaxInt32))
 	}
 	return r.Done()
 }
@@ -118,7 +119,7 @@ func (e *Closed) Append(dst []byte) []byte {
 func (e *Closed) Decode(b []byte) error {
 	r := enc.NewReader(b)
 	copy(e.Topic[:], r.Take(16))
-	e.From = int32(r.Uvarint())
+	e.From = int32(readUpTo(&r, math.MaxInt32))
 	return r.Done()
 }
 
@@ -290,7 +291,7 @@ func (e *ProducerGiven) Append(dst []byte) []byte {
 // Decode is the reverse of Append.
 func (e *ProducerGiven) Decode(b []byte) error {
 	r := enc.NewReader(b)
-	e.ProducerID = int64(r.Uvarint())
+	e.ProducerID = int64(readUpTo(&r, math.MaxInt64))
 	return r.Done()
 }
 
@@ -312,7 +313,7 @@ func (e *Founded) Append(dst []byte) []byte {
 func (e *Founded) Decode(b []byte) error {
 	r := enc.NewReader(b)
 	copy(e.Cluster[:], r.Take(16))
-	e.Shards = uint32(r.Uvarint())
+	e.Shards = uint32(readUpTo(&r, math.MaxUint32))
 	return r.Done()
 }
 
@@ -346,7 +347,30 @@ func appendShards(dst []byte, shards []uint32) []byte {
 func readShards(r *enc.Reader) []uint32 {
 	shards := make([]uint32, r.Count(1))
 	for i := range shards {
-		shards[i] = uint32(r.Uvarint())
+		shards[i] = uint32(readUpTo(r, math.MaxUint32))
 	}
 	return shards
 }
+
+// readUpTo reads an uvarint that is at most max; what is more is malformed.
+func readUpTo(r *enc.Reader, max uint64) uint64 {
+	v := r.Uvarint()
+	if v > max {
+		malformed(r)
+		return 0
+	}
+	return v
+}
+
+// readEpoch reads a producer's epoch.
+func readEpoch(r *enc.Reader) int16 {
+	v := r.Varint()
+	if v != int64(int16(v)) {
+		malformed(r)
+		return 0
+	}
+	return int16(v)
+}
+
+// malformed makes the reader fail: no input has so few bytes.
+func malformed(r *enc.Reader) { r.Take(-1) }

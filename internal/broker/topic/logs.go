@@ -2,14 +2,15 @@
 // their producers (Logs), and the catalogue of topics of the cluster
 // (Catalog, in shard 0).
 //
-// Both change only through Apply methods, which never refuse. The Check
-// methods say what Apply would be right to do now.
+// Both change only through Apply methods, which refuse nothing that was decided
+// upon this state. The Decide methods say what Apply would be right to do now.
 package topic
 
 import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 
@@ -180,18 +181,26 @@ func (s *Logs) ApplyAppended(e *Appended, epoch uint32, now int64) error {
 }
 
 // ApplyOpened takes opened logs in.
-func (s *Logs) ApplyOpened(e *Opened) {
+func (s *Logs) ApplyOpened(e *Opened) error {
+	end := e.First + datafile.LogID(len(e.Partitions))
+	if e.First != s.next || end < e.First {
+		return fmt.Errorf("logs that begin with %d do not fit the state", e.First)
+	}
 	parts := s.byTopic[e.Topic]
 	if parts == nil {
 		parts = make(map[int32]datafile.LogID, len(e.Partitions))
 		s.byTopic[e.Topic] = parts
 	}
+	s.next = end
 	for i, p := range e.Partitions {
+		if parts[p] != 0 {
+			return fmt.Errorf("partition %d of topic %x is opened twice", p, e.Topic)
+		}
 		id := e.First + datafile.LogID(i)
 		s.byID[id] = &Log{ID: id, Topic: e.Topic, Partition: p}
 		parts[p] = id
 	}
-	s.next = e.First + datafile.LogID(len(e.Partitions))
+	return nil
 }
 
 // ApplyDropped forgets a topic's logs.
@@ -317,25 +326,23 @@ func (s *Logs) Snapshot(dst []byte) []byte {
 func (s *Logs) Restore(r *enc.Reader) error {
 	*s = *NewLogs()
 	var all []*producer
-	s.next = datafile.LogID(r.Uvarint())
+	next, last := datafile.LogID(r.Uvarint()), datafile.LogID(0)
+	s.next = next
 	for n := r.Count(20); n > 0 && r.Err() == nil; n-- {
-		id := datafile.LogID(r.Uvarint())
-		l := &Log{ID: id}
-		copy(l.Topic[:], r.Take(16))
-		l.Partition = int32(r.Uvarint())
-		l.Start, l.Next = r.Varint(), r.Varint()
-		for k := r.Count(2); k > 0; k-- {
-			l.Epochs = append(l.Epochs, EpochStart{uint32(r.Uvarint()), r.Varint()})
+		l := readLog(r)
+		if l.ID <= last || l.ID >= next || s.Find(l.Topic, l.Partition) != 0 {
+			malformed(r)
+			break
 		}
-		l.producers = readProducers(r, l)
+		last = l.ID
 		for _, p := range l.producers {
 			all = append(all, p)
 		}
-		s.byID[id] = l
+		s.byID[l.ID] = l
 		if s.byTopic[l.Topic] == nil {
 			s.byTopic[l.Topic] = map[int32]datafile.LogID{}
 		}
-		s.byTopic[l.Topic][l.Partition] = id
+		s.byTopic[l.Topic][l.Partition] = l.ID
 	}
 	slices.SortFunc(all, func(a, b *producer) int {
 		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.log.ID, b.log.ID), cmp.Compare(a.id, b.id))
@@ -344,4 +351,16 @@ func (s *Logs) Restore(r *enc.Reader) error {
 		s.aging.add(p)
 	}
 	return r.Err()
+}
+
+func readLog(r *enc.Reader) *Log {
+	l := &Log{ID: datafile.LogID(r.Uvarint())}
+	copy(l.Topic[:], r.Take(16))
+	l.Partition = int32(readUpTo(r, math.MaxInt32))
+	l.Start, l.Next = r.Varint(), r.Varint()
+	for k := r.Count(2); k > 0; k-- {
+		l.Epochs = append(l.Epochs, EpochStart{uint32(readUpTo(r, math.MaxUint32)), r.Varint()})
+	}
+	l.producers = readProducers(r, l)
+	return l
 }

@@ -241,6 +241,12 @@ func TestAppendThatDoesNotFitIsNoticed(t *testing.T) {
 	if s.ApplyAppended(&Appended{Log: 1, Base: 5, Count: 1, ProducerID: -1}, 1, 1) == nil {
 		t.Error("a gap was applied")
 	}
+	if s.ApplyOpened(&Opened{Topic: ID{2}, First: 1, Partitions: []int32{0}}) == nil {
+		t.Error("a log was opened again")
+	}
+	if s.ApplyOpened(&Opened{Topic: ID{1}, First: 2, Partitions: []int32{0}}) == nil {
+		t.Error("a partition was opened again")
+	}
 	if s.ApplyAppended(&Appended{Log: 2, Base: 0, Count: 1, ProducerID: -1}, 1, 1) == nil {
 		t.Error("an unknown log was appended to")
 	}
@@ -321,7 +327,21 @@ func FuzzRestore(f *testing.F) {
 		if logs.Restore(&r) != nil {
 			return
 		}
-		logs.Snapshot(nil)
+		snap := logs.Snapshot(nil)
+		again := enc.NewReader(snap)
+		restored := NewLogs()
+		if err := restored.Restore(&again); err != nil || again.Done() != nil || !bytes.Equal(restored.Snapshot(nil), snap) {
+			t.Fatalf("%x is restored as something else: %v", snap, err)
+		}
+		for _, id := range logs.IDs() {
+			logs.Get(id).Producers()
+		}
+		for _, id := range logs.Topics() {
+			logs.ApplyDropped(&Dropped{id})
+		}
+		if logs.Len() != 0 || logs.Producers() != 0 {
+			t.Fatalf("%d logs and %d producers are left of nothing", logs.Len(), logs.Producers())
+		}
 	})
 }
 

@@ -2,6 +2,7 @@ package topic
 
 import (
 	"encoding/binary"
+	"math"
 	"sort"
 
 	"github.com/waxwing-mq/waxwing/internal/enc"
@@ -153,11 +154,18 @@ func readProducers(r *enc.Reader, l *Log) map[int64]*producer {
 	ps := make(map[int64]*producer, n)
 	for ; n > 0 && r.Err() == nil; n-- {
 		id := r.Varint()
-		p := &producer{log: l, id: id, epoch: int16(r.Varint()), time: r.Varint()}
-		for k := min(r.Uvarint(), window); k > 0; k-- {
-			p.push(batch{first: int32(r.Uvarint()), last: int32(r.Uvarint()), base: r.Varint()})
+		p := &producer{log: l, id: id, epoch: readEpoch(r), time: r.Varint()}
+		k := readUpTo(r, window)
+		if k == 0 || ps[id] != nil {
+			malformed(r)
+			break
+		}
+		for ; k > 0; k-- {
+			p.push(batch{first: readSequence(r), last: readSequence(r), base: r.Varint()})
 		}
 		ps[id] = p
 	}
 	return ps
 }
+
+func readSequence(r *enc.Reader) int32 { return int32(readUpTo(r, math.MaxInt32)) }
