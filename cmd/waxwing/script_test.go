@@ -250,11 +250,11 @@ func portEnv(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("PPROF", addrs.Pprof)
 }
 
-// waitFor polls until done, for ten seconds at most.
+// waitFor polls until done, for a minute at most.
 func waitFor(ts *testscript.TestScript, what string, done func() bool) {
-	for end := time.Now().Add(10 * time.Second); !done(); {
+	for end := time.Now().Add(time.Minute); !done(); {
 		if time.Now().After(end) {
-			ts.Fatalf("waited ten seconds for %s", what)
+			ts.Fatalf("waited a minute for %s", what)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
