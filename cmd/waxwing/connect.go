@@ -166,10 +166,15 @@ func topicError(topic string, err error, message string) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
+	case missing(err):
 		return errNoTopic(topic)
 	}
 	return fmt.Errorf("topic %q: %w", topic, brokerError(err, message))
+}
+
+// missing reports whether err says that a topic is not there.
+func missing(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID)
 }
 
 // topics returns the details of the named topics, or an error that names the

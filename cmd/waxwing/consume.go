@@ -89,33 +89,47 @@ func (c *consume) consume(cmd *cobra.Command, topics []string) error {
 	if err != nil {
 		return err
 	}
-	options, assigned, err := c.source(cmd, topics)
+	outer, stop := whileRead(cmd.Context(), cmd.OutOrStdout())
+	defer stop()
+	options, ids, assigned, err := c.source(cmd, topics)
 	if err != nil {
 		return err
 	}
-	s, err := c.conn.open(cmd.Context(), options...)
+	s, err := c.conn.open(outer, options...)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 
-	err = c.loop(cmd.Context(), s, assigned, printer, out.Flush)
+	err = c.loop(outer, s, ids, assigned, printer, out.Flush)
 	if c.group == "" {
+		return err
+	}
+	if errors.As(err, new(goneTopic)) {
+		_ = c.leave(cmd.Context(), s) // offsets of what is gone cannot be committed
 		return err
 	}
 	return errors.Join(err, c.leave(cmd.Context(), s))
 }
 
-// source returns the client options that say what to read and from where. The
-// channel is closed when a group has given out its partitions; without a group
+// errNotRead is the cause of the end when nobody reads the output any more,
+// as behind `| head -1`. It is a good end.
+var errNotRead = errors.New("nobody reads the output")
+
+// source returns the client options that say what to read and from where, and
+// the topics' ids. The channel is closed when a group has given out its partitions; without a group
 // it is closed already.
-func (c *consume) source(cmd *cobra.Command, topics []string) ([]kgo.Opt, <-chan struct{}, error) {
+func (c *consume) source(cmd *cobra.Command, topics []string) ([]kgo.Opt, map[string]kadm.TopicID, <-chan struct{}, error) {
 	assigned := make(chan struct{})
+	ids := map[string]kadm.TopicID{}
 	var starts map[string]map[int32]kgo.Offset
 	err := c.conn.withAdmin(cmd, func(ctx context.Context, s *session) error {
 		details, err := s.topics(ctx, topics...)
 		if err != nil {
 			return err
+		}
+		for _, topic := range topics {
+			ids[topic] = details[topic].ID
 		}
 		if c.group == "" {
 			starts, err = c.starts(ctx, s, details, topics)
@@ -123,11 +137,11 @@ func (c *consume) source(cmd *cobra.Command, topics []string) ([]kgo.Opt, <-chan
 		return err
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if c.group == "" {
 		close(assigned)
-		return []kgo.Opt{kgo.ConsumePartitions(starts), kgo.ConsumeResetOffset(kgo.NoResetOffset())}, assigned, nil
+		return []kgo.Opt{kgo.ConsumePartitions(starts), kgo.ConsumeResetOffset(kgo.NoResetOffset())}, ids, assigned, nil
 	}
 	start := kgo.NewOffset().AtEnd()
 	if c.beginning {
@@ -140,7 +154,7 @@ func (c *consume) source(cmd *cobra.Command, topics []string) ([]kgo.Opt, <-chan
 		kgo.ConsumeStartOffset(start),
 		kgo.AutoCommitMarks(),
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { given() }),
-	}, assigned, nil
+	}, ids, assigned, nil
 }
 
 // starts resolves where to begin in each partition.
@@ -180,9 +194,11 @@ func (c *consume) starts(ctx context.Context, s *session, details kadm.TopicDeta
 
 // loop polls and prints until one of the ends that the flags name. flush is
 // called after each poll; only what it has written is marked for commit.
-func (c *consume) loop(outer context.Context, s *session, assigned <-chan struct{}, print func(*kgo.Record) error, flush func() error) error {
+func (c *consume) loop(outer context.Context, s *session, ids map[string]kadm.TopicID, assigned <-chan struct{}, print func(*kgo.Record) error, flush func() error) error {
 	ctx, stop := s.watched(outer)
 	defer stop()
+	ctx, stopLooking := s.whileThere(ctx, ids)
+	defer stopLooking()
 	idle := c.newIdleTimer(s, assigned)
 	for left := c.max; ; {
 		batch := maxPoll
@@ -209,9 +225,14 @@ func (c *consume) loop(outer context.Context, s *session, assigned <-chan struct
 		switch err := fetchError(fetches); {
 		case lost(ctx) != nil:
 			return lost(ctx)
+		case gone(ctx) != nil:
+			return gone(ctx)
 		case outer.Err() != nil, c.max > 0 && left == 0:
 			return nil
 		case err != nil:
+			if name := s.deleted(ctx, ids); name != "" {
+				return goneTopic(name)
+			}
 			return err
 		}
 		if idle.over(len(records)) {
