@@ -191,25 +191,55 @@ func TestBenchReportsLoss(t *testing.T) {
 	}
 }
 
-// TestBenchResultJSON: the field names are what scripts rely on.
+// TestBenchResultJSON: the field names are what scripts rely on, and each says
+// what it is named after.
 func TestBenchResultJSON(t *testing.T) {
-	text, err := json.Marshal(benchResult{EndToEnd: &latencyResult{}, Consume: &readResult{}})
+	h := new(histogram)
+	for ms := range 1000 {
+		h.record(time.Duration(ms+1) * time.Millisecond)
+	}
+	c := &counts{}
+	c.add(h)
+	latency := newLatencyResult(c)
+	text, err := json.Marshal(benchResult{
+		Produce:  produceResult{readResult: newReadResult(10, 1000, 2*time.Second), Latency: latency, ScheduleLag: &latency},
+		Requests: requestResult{RoundTrip: latency}, EndToEnd: &latency, Consume: &readResult{},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var doc map[string]any
+	var doc struct {
+		Produce struct {
+			Records, Bytes, Seconds, RecordsPerSecond, BytesPerSecond float64
+			LatencyFrom                                               *string
+			Latency, ScheduleLag                                      map[string]float64
+		}
+		Requests                 struct{ RoundTrip map[string]float64 }
+		EndToEndLatency          map[string]float64
+		Consume                  map[string]float64
+		Lost, Failed, Duplicated *float64
+	}
 	if err := json.Unmarshal(text, &doc); err != nil {
 		t.Fatal(err)
 	}
-	produce := doc["produce"].(map[string]any)
-	for _, name := range []string{"records", "bytes", "seconds", "recordsPerSecond", "bytesPerSecond", "latency", "latencyFrom"} {
-		if _, ok := produce[name]; !ok {
-			t.Errorf("produce.%s is missing in %s", name, text)
-		}
+	p := doc.Produce
+	if p.Records != 10 || p.Bytes != 1000 || p.Seconds != 2 || p.RecordsPerSecond != 5 || p.BytesPerSecond != 500 || p.LatencyFrom == nil {
+		t.Errorf("produce is %+v in %s", p, text)
 	}
-	for _, name := range []string{"requests", "endToEndLatency", "consume", "lost", "failed", "duplicated"} {
-		if _, ok := doc[name]; !ok {
-			t.Errorf("%s is missing in %s", name, text)
+	if doc.Lost == nil || doc.Failed == nil || doc.Duplicated == nil || len(doc.Consume) != 5 {
+		t.Errorf("a field is missing in %s", text)
+	}
+	for name, got := range map[string]map[string]float64{
+		"latency": p.Latency, "scheduleLag": p.ScheduleLag, "roundTrip": doc.Requests.RoundTrip, "endToEndLatency": doc.EndToEndLatency,
+	} {
+		want := map[string]float64{"count": 1000, "meanMs": 500.5, "p50Ms": 500, "p99Ms": 990, "p999Ms": 999, "maxMs": 1000}
+		for field, exact := range want {
+			if has, ok := got[field]; !ok || math.Abs(has-exact) > exact/100 {
+				t.Errorf("%s.%s is %v, want %v", name, field, has, exact)
+			}
+		}
+		if got["p999Ms"] <= got["p99Ms"] || len(got) != len(want) || math.Abs(got["maxMs"]-1000) > 0.001 {
+			t.Errorf("%s is %v", name, got)
 		}
 	}
 }
