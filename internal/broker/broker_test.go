@@ -37,7 +37,7 @@ func (c *clock) add(d time.Duration) {
 
 // fixture is a folder and a broker on it that can be restarted.
 type fixture struct {
-	t         *testing.T
+	t         testing.TB
 	dir       string
 	fileBytes int64
 	shards    int
@@ -617,7 +617,7 @@ func TestCommittedOffsetsAcrossRestart(t *testing.T) {
 	})
 }
 
-func commit(t *testing.T, f *fixture, g, topic string, offset int64) {
+func commit(t testing.TB, f *fixture, g, topic string, offset int64) {
 	t.Helper()
 	var got group.Body
 	f.Group(g, group.CommitOffsets{
@@ -641,7 +641,7 @@ func commit(t *testing.T, f *fixture, g, topic string, offset int64) {
 	}
 }
 
-func committed(t *testing.T, f *fixture, g, topic string) int64 {
+func committed(t testing.TB, f *fixture, g, topic string) int64 {
 	t.Helper()
 	var got group.Body
 	f.Group(g, group.FetchOffsets{Groups: []group.FetchGroup{{Group: g, Topics: []group.FetchTopic{{Topic: topic, Partitions: []int32{0}}}}}},

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
+	"github.com/waxwing-mq/waxwing/internal/engine"
+	"github.com/waxwing-mq/waxwing/internal/journal"
 )
 
 // CreateChecked creates a topic as a request does that CheckTopic let through
@@ -107,4 +109,29 @@ func (b *Broker) HideAmongStrangers(id TopicID) {
 		}
 	}
 	s.hidePartitions(id, 0)
+}
+
+// EachEntry calls fn with every entry of shard i that is still in the journal.
+func (b *Broker) EachEntry(i int, fn func(e journal.Entry) error) error {
+	s := b.shards[i]
+	return s.eng.Scan(context.Background(), 0, s.j.Last(), func(slot engine.Slot) error {
+		return journal.Entries(slot.Head, fn)
+	})
+}
+
+// Replay restores a shard's state, applies an entry unless its type is 0, and
+// returns the state after that.
+func Replay(snapshot []byte, e journal.Entry) ([]byte, error) {
+	d := newDurable()
+	if snapshot != nil {
+		if err := d.Restore(snapshot); err != nil {
+			return nil, err
+		}
+	}
+	if e.Type != 0 {
+		if err := d.Apply(e); err != nil {
+			return nil, err
+		}
+	}
+	return d.Snapshot(nil), nil
 }

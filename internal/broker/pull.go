@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -59,7 +60,7 @@ func (e *pulled) Append(dst []byte) []byte {
 func (e *pulled) Decode(b []byte) error {
 	r := enc.NewReader(b)
 	copy(e.key.topic[:], r.Take(16))
-	e.key.partition = int32(r.Uvarint())
+	e.key.partition = readPartition(&r)
 	e.next = r.Varint()
 	e.queues = r.Take(r.Len())
 	return r.Done()
@@ -99,10 +100,22 @@ func (d *durable) restorePulls(r *enc.Reader) error {
 	for n := r.Count(18); n > 0 && r.Err() == nil; n-- {
 		var key pullKey
 		copy(key.topic[:], r.Take(16))
-		key.partition = int32(r.Uvarint())
-		d.pulls[key] = r.Varint()
+		key.partition = readPartition(r)
+		next := r.Varint()
+		if _, twice := d.pulls[key]; twice || next < 0 {
+			return enc.ErrShort
+		}
+		d.pulls[key] = next
 	}
 	return r.Err()
+}
+
+func readPartition(r *enc.Reader) int32 {
+	v := r.Uvarint()
+	if v > math.MaxInt32 {
+		r.Take(-1) // fails
+	}
+	return int32(v)
 }
 
 // Routed is a record as a message of the protocol that queues are used by.
