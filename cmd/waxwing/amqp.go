@@ -146,9 +146,33 @@ func (c *amqpConnection) withAMQP(cmd *cobra.Command, fn func(*amqpSession) erro
 	case cmd.Context().Err() != nil:
 		return errInterrupted
 	case limited.Err() != nil:
-		return fmt.Errorf("no answer from %s: no reply within %s", s.where, c.timeout)
+		return s.noAnswer()
 	}
 	return err
+}
+
+// within runs fn, and cuts the connection if it takes longer than the time
+// limit.
+func (s *amqpSession) within(fn func() error) error {
+	cut := time.AfterFunc(s.timeout, func() { s.wire.Close() })
+	err := fn()
+	if !cut.Stop() && err != nil {
+		return s.noAnswer()
+	}
+	return err
+}
+
+// noAnswer says that the broker has been silent for too long.
+func (s *amqpSession) noAnswer() error { return &silentBroker{s.where, s.timeout} }
+
+// silentBroker is the error about a broker that does not answer.
+type silentBroker struct {
+	where string
+	after time.Duration
+}
+
+func (e *silentBroker) Error() string {
+	return fmt.Sprintf("no answer from %s: no reply within %s", e.where, e.after)
 }
 
 // close ends the connection in good order, if the broker answers in time.
@@ -183,9 +207,12 @@ func isCode(err error, code int) bool {
 
 // queueError is amqpError for an error about one queue.
 func queueError(name string, err error) error {
+	var silent *silentBroker
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &silent):
+		return err
 	case isCode(err, amqp.NotFound):
 		return errNoQueue(name)
 	}

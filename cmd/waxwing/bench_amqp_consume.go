@@ -101,6 +101,9 @@ func (c *amqpConsumer) start(ctx context.Context, queues []string) error {
 		c.pass.wg.Go(c.ackLate)
 	}
 	if err != nil && ctx.Err() == nil {
+		if limited.Err() != nil {
+			return c.s.noAnswer()
+		}
 		return fmt.Errorf("cannot consume: %w", c.s.reason(err))
 	}
 	if ctx.Err() != nil {

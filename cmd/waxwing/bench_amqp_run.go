@@ -56,7 +56,10 @@ func (r *amqpRun) openQueues(ctx context.Context) (err error) {
 			r.queues = append(r.queues, fmt.Sprintf("%s-%d", name, i))
 		}
 	}
-	_, err = r.admin.ch.QueueDeclarePassive(r.queues[0], false, false, false, false, nil)
+	err = r.admin.within(func() error {
+		_, err := r.admin.ch.QueueDeclarePassive(r.queues[0], false, false, false, false, nil)
+		return err
+	})
 	if err == nil {
 		return nil
 	}
@@ -68,7 +71,7 @@ func (r *amqpRun) openQueues(ctx context.Context) (err error) {
 		})
 	}
 	if err != nil {
-		err = errors.Join(fmt.Errorf("queue %q: %w", r.queues[0], amqpError(err)), r.closeQueues(ctx))
+		err = errors.Join(queueError(r.queues[0], err), r.closeQueues(ctx))
 	}
 	return err
 }
@@ -92,7 +95,7 @@ func (r *amqpRun) eachQueue(ctx context.Context, do func(s *amqpSession, name st
 				defer context.AfterFunc(ctx, func() { s.wire.Close() })()
 			}
 			for n := next.Add(1) - 1; err == nil && n < int64(len(r.queues)); n = next.Add(1) - 1 {
-				err = do(s, r.queues[n])
+				err = s.within(func() error { return do(s, r.queues[n]) })
 			}
 			if err != nil && ctx.Err() == nil {
 				errs[i] = err

@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/spf13/cobra"
 )
 
@@ -83,15 +83,16 @@ func (g *get) run(cmd *cobra.Command, args []string) error {
 // comes. What was printed when it fails is back in the queue, unless it was
 // settled.
 func (g *get) getAll(ctx context.Context, s *amqpSession, queue string, w *bufio.Writer) (got int, err error) {
-	// A broker that does not answer is cut off.
-	cut := time.AfterFunc(s.timeout, func() { s.wire.Close() })
-	defer cut.Stop()
 	last := uint64(0) // the last tag that is not settled
 	for (g.count == 0 || got < g.count) && ctx.Err() == nil {
-		cut.Reset(s.timeout)
-		d, ok, err := s.ch.Get(queue, false)
+		var d amqp.Delivery
+		var ok bool
+		err := s.within(func() (err error) {
+			d, ok, err = s.ch.Get(queue, false)
+			return err
+		})
 		if err != nil {
-			return got, g.explain(s, queue, cut, err)
+			return got, queueError(queue, err)
 		}
 		if !ok {
 			break
@@ -113,14 +114,10 @@ func (g *get) getAll(ctx context.Context, s *amqpSession, queue string, w *bufio
 			last = 0
 		}
 	}
-	cut.Reset(s.timeout)
 	if err := g.settle(s, w, last); err != nil {
 		return got, err
 	}
-	if err := s.finish(); err != nil {
-		return got, g.explain(s, queue, cut, err)
-	}
-	return got, nil
+	return got, queueError(queue, s.within(s.finish))
 }
 
 // settle makes sure that everything is printed, and settles up to last, if it
@@ -136,12 +133,4 @@ func (g *get) settle(s *amqpSession, w *bufio.Writer, last uint64) error {
 		return s.ch.Nack(last, true, true)
 	}
 	return s.ch.Ack(last, true)
-}
-
-// explain says why the broker did not answer, or not as hoped.
-func (g *get) explain(s *amqpSession, queue string, cut *time.Timer, err error) error {
-	if !cut.Stop() {
-		return fmt.Errorf("no answer from %s: no reply within %s", s.where, s.timeout)
-	}
-	return queueError(queue, err)
 }

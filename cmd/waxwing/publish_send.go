@@ -139,9 +139,7 @@ func (p *amqpSender) finish() error {
 			return fmt.Errorf("no answer from %s: no confirm within %s", p.s.where, p.s.timeout)
 		}
 	}
-	cut := time.AfterFunc(p.s.timeout, func() { p.s.wire.Close() })
-	defer cut.Stop()
-	err := p.s.finish()
+	err := p.s.within(p.s.finish)
 	p.told.Wait()
 	return err
 }

@@ -312,18 +312,24 @@ func waitForTopics(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// waitForQueue waits until a queue has messages or consumers: wait-for-queue QUEUE.
+// waitForQueue waits until a queue has so many messages or consumers, at least:
+// wait-for-queue QUEUE messages|consumers N.
 func waitForQueue(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: wait-for-queue QUEUE")
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: wait-for-queue QUEUE messages|consumers N")
 	}
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
 	conn := amqpConnection{url: ts.Getenv("WAXWING_AMQP_URL"), timeout: 10 * time.Second}
 	s, err := conn.open(context.Background())
 	ts.Check(err)
 	defer s.close()
-	waitFor(ts, "the queue", func() bool {
+	waitFor(ts, args[1], func() bool {
 		q, err := s.ch.QueueDeclarePassive(args[0], false, false, false, false, nil)
 		ts.Check(err)
-		return q.Messages+q.Consumers > 0
+		if args[1] == "consumers" {
+			return q.Consumers >= n
+		}
+		return q.Messages >= n
 	})
 }
