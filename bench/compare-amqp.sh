@@ -60,7 +60,7 @@ start_rabbitmq() {
   [ -z "$rabbitmq_url" ] || return 0
   "$root/scripts/rabbitmq.sh" install
   started_rabbitmq=yes
-  rabbitmq_url=$("$root/scripts/rabbitmq.sh" start)
+  read -r rabbitmq_url < <("$root/scripts/rabbitmq.sh" start) || die "RabbitMQ did not start"
 }
 
 # bench FILE ARG ... measures and writes FILE.json.

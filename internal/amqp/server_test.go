@@ -3,6 +3,7 @@ package amqp_test
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ type node struct {
 	broker *broker.Broker
 	addr   string
 	stop   func()
+	short  atomic.Bool // memory is
 }
 
 // start runs a broker in memory until the test ends.
@@ -41,7 +43,7 @@ func (n *node) open() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	server := amqp.New(amqp.Config{Broker: n.broker, Version: "test"})
+	server := amqp.New(amqp.Config{Broker: n.broker, Version: "test", MemoryShort: n.short.Load})
 	n.broker.SetProtocol(server)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -184,6 +186,39 @@ func TestRestart(t *testing.T) {
 	if _, err := ch.QueueDeclarePassive("passing", false, false, false, false, nil); err == nil {
 		t.Error("a queue that is not durable is still there")
 	}
+}
+
+// TestMemoryAlarm: while memory is short, who publishes waits, and is told; who
+// only consumes does not notice.
+func TestMemoryAlarm(t *testing.T) {
+	n := start(t)
+	consumer := n.channel()
+	must(consumer.QueueDeclare("q", true, false, false, false, nil))(t)
+	conn := n.dial()
+	blocked := conn.NotifyBlocked(make(chan amqp091.Blocking, 2))
+	ch := must(conn.Channel())(t)
+	if err := ch.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	n.short.Store(true)
+	c := must(ch.PublishWithDeferredConfirm("", "q", false, false, amqp091.Publishing{Body: []byte("x")}))(t)
+	if b := <-blocked; !b.Active || b.Reason != "low on memory" {
+		t.Fatalf("blocked: %+v", b)
+	}
+	empty(t, consumer, "q")
+	select {
+	case <-c.Done():
+		t.Fatal("confirmed while blocked")
+	default:
+	}
+	n.short.Store(false)
+	if b := <-blocked; b.Active {
+		t.Fatalf("blocked again: %+v", b)
+	}
+	if !c.Wait() {
+		t.Fatal("not confirmed")
+	}
+	next(t, consumer, "q")
 }
 
 // TestDiskAlarm: a full disk blocks who publishes, and tells them; consumers go
