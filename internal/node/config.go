@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/waxwing-mq/waxwing/internal/engine/disk"
 )
 
 // Config is what a Node is built from. Start from DefaultConfig.
@@ -43,6 +45,8 @@ type Config struct {
 
 	Logger  *slog.Logger
 	Version string
+
+	fs disk.FS // of tests: what DataDir lies on, if not on the system's
 }
 
 // DefaultConfig is what `waxwing serve` runs with when nothing is said.

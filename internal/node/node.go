@@ -107,9 +107,12 @@ func (n *Node) openEngine(context.Context) error {
 			return err
 		}
 	}
-	if n.cfg.Engine == "mem" {
+	switch {
+	case n.cfg.fs != nil:
+		eng, err = disk.Open(disk.Options{Dir: n.cfg.DataDir, FS: n.cfg.fs, FileBytes: n.cfg.FileBytes, Synchronous: true})
+	case n.cfg.Engine == "mem":
 		eng, err = mem.New(mem.Options{FileBytes: n.cfg.FileBytes}).Engine()
-	} else {
+	default:
 		eng, err = disk.Open(disk.Options{
 			Dir: n.cfg.DataDir, FileBytes: n.cfg.FileBytes,
 			Logf: func(format string, args ...any) { n.cfg.Logger.Warn(fmt.Sprintf(format, args...)) },
