@@ -293,6 +293,9 @@ func (s *serve) stop(n *node.Node, cause error) error {
 	if err == nil {
 		err = removePortFile(s.portFile)
 	}
+	if err == nil {
+		s.cfg.Logger.Info("stopped")
+	}
 	return err
 }
 

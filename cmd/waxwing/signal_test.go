@@ -119,3 +119,14 @@ func waitTopic(t *testing.T, addr, topic string) string {
 	t.Fatalf("topic %q did not appear", topic)
 	return ""
 }
+
+// awaitFile waits until a file is there.
+func awaitFile(t *testing.T, path string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+	}
+	t.Fatalf("%s did not appear", path)
+}
