@@ -43,6 +43,7 @@ type fixture struct {
 	shards    int
 	clock     *clock
 	inline    bool
+	hasty     bool // background work is due all the time
 
 	eng *disk.Engine
 	*broker.Broker
@@ -66,9 +67,13 @@ func (f *fixture) open() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	b, err := broker.Open(context.Background(), broker.Config{
-		Engine: eng, Shards: f.shards, Now: f.clock.Now, Inline: f.inline,
-	})
+	cfg := broker.Config{Engine: eng, Shards: f.shards, Now: f.clock.Now, Inline: f.inline}
+	if f.hasty {
+		cfg.Now = time.Now
+		cfg.Settings = map[string]string{"log.retention.check.interval.ms": "20"}
+		cfg.Hurry(20 * time.Millisecond)
+	}
+	b, err := broker.Open(context.Background(), cfg)
 	if err != nil {
 		eng.Close()
 		f.t.Fatal(err)

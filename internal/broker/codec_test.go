@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/engine"
 )
@@ -44,3 +45,24 @@ func TestBytesOfEntries(t *testing.T) {
 
 // datafileNew is a number as rewritten files have it.
 const datafileNew engine.FileID = 1 << 63
+
+func TestCheckpointDue(t *testing.T) {
+	for _, c := range []struct {
+		passed  time.Duration
+		written uint64
+		news    bool
+		want    bool
+	}{
+		{0, 0, false, false},
+		{0, 0, true, false},
+		{30*time.Second - 1, 256<<20 - 1, true, false},
+		{30 * time.Second, 1, true, true},
+		{time.Hour, 0, false, false},
+		{0, 256 << 20, true, true},
+		{1000 * time.Hour, 1, true, true}, // never before: what a start has replayed
+	} {
+		if got := usual.checkpointDue(c.passed, c.written, c.news); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}

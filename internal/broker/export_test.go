@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -134,4 +135,9 @@ func Replay(snapshot []byte, e journal.Entry) ([]byte, error) {
 		}
 	}
 	return d.Snapshot(nil), nil
+}
+
+// Hurry makes background work due at least every d.
+func (c *Config) Hurry(d time.Duration) {
+	c.intervals = &intervals{step: d, checkpoint: d, checkpointBytes: usual.checkpointBytes, producers: d}
 }

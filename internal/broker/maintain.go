@@ -14,12 +14,28 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/engine"
 )
 
-// When background work is due.
+// intervals say when background work is due.
+type intervals struct {
+	step            time.Duration // how often maintenance looks what is due
+	checkpoint      time.Duration
+	checkpointBytes uint64 // of the journal; whichever comes first
+	producers       time.Duration
+}
+
+// usual are the intervals of a broker; tests have shorter ones.
+var usual = intervals{
+	step: time.Second, checkpoint: 30 * time.Second, checkpointBytes: 256 << 20, producers: 10 * time.Minute,
+}
+
+// checkpointDue says whether it is time for a checkpoint, when so much time has
+// passed and so many bytes were written since the last one. news says that
+// there is something in the journal that no checkpoint has.
+func (i *intervals) checkpointDue(passed time.Duration, written uint64, news bool) bool {
+	return written >= i.checkpointBytes || passed >= i.checkpoint && news
+}
+
+// Limits on rewrites.
 const (
-	checkpointEvery      = 30 * time.Second
-	checkpointBytes      = 256 << 20
-	producerCheckEvery   = 10 * time.Minute
-	maintainEvery        = time.Second
 	rewriteBytesPerSec   = 32 << 20
 	rewriteYieldInterval = 5 * time.Millisecond
 	tightFor             = 5 * time.Minute
@@ -73,7 +89,7 @@ func (m *maintenance) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() { <-m.stop; cancel() }()
-	tick := time.NewTicker(maintainEvery)
+	tick := time.NewTicker(m.s.b.cfg.intervals.step)
 	defer tick.Stop()
 	for {
 		select {
@@ -86,7 +102,7 @@ func (m *maintenance) run() {
 			m.s.b.cfg.Logger.Error("background work failed; it will be tried again", "shard", m.s.id, "error", err)
 			select { // whoever wakes it, not sooner than this
 			case <-m.stop:
-			case <-time.After(maintainEvery):
+			case <-time.After(m.s.b.cfg.intervals.step):
 			}
 		}
 	}
@@ -102,7 +118,7 @@ func (m *maintenance) step(ctx context.Context, force bool) error {
 		m.retained = now
 		errs = append(errs, m.retain(ctx, now))
 	}
-	if force || now.Sub(m.producersSeen) >= producerCheckEvery {
+	if force || now.Sub(m.producersSeen) >= m.s.b.cfg.intervals.producers {
 		m.producersSeen = now
 		errs = append(errs, m.expireProducers(ctx, now))
 	}
@@ -173,13 +189,13 @@ func (m *maintenance) mark(ctx context.Context) error {
 // idle says whether dead files wait for a checkpoint that would come, had
 // anybody anything to write.
 func (m *maintenance) idle(now time.Time) bool {
-	return m.waiting && now.Sub(m.checkpointed) >= checkpointEvery && m.s.j.Last() <= m.s.cps.Newest()
+	return m.waiting && now.Sub(m.checkpointed) >= m.s.b.cfg.intervals.checkpoint && m.s.j.Last() <= m.s.cps.Newest()
 }
 
 func (m *maintenance) checkpointDue(now time.Time) bool {
 	s := m.s
-	return s.j.Stats().Bytes.Load()-m.checkpointAt >= checkpointBytes ||
-		now.Sub(m.checkpointed) >= checkpointEvery && s.j.Last() > s.cps.Newest()
+	written := s.j.Stats().Bytes.Load() - m.checkpointAt
+	return s.b.cfg.intervals.checkpointDue(now.Sub(m.checkpointed), written, s.j.Last() > s.cps.Newest())
 }
 
 // checkpoint makes a checkpoint of everything that is durable.

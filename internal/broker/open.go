@@ -40,6 +40,8 @@ type Config struct {
 	// Inline builds a broker without goroutines, for the simulation: the
 	// caller drives it with Step and Maintain.
 	Inline bool
+
+	intervals *intervals // nil: usual
 }
 
 // ShardsMax bounds the number of shards: each has journal files of its own,
@@ -78,6 +80,9 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	}
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
+	}
+	if cfg.intervals == nil {
+		cfg.intervals = &usual
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -332,6 +332,10 @@ func FuzzDurableRestore(f *testing.F) {
 	for _, e := range entries {
 		f.Add(e.Type, e.Body)
 	}
+	const many = "\xff\xff\xff\x7f" // a count that the rest does not hold
+	for typ, before := range map[uint16]string{0: "\x00\x01", 2: string(make([]byte, 17)), 7: "", 18: string(make([]byte, 16)), 32: "\x01\x01", 33: ""} {
+		f.Add(typ, []byte(before+many))
+	}
 	f.Fuzz(func(t *testing.T, typ uint16, b []byte) {
 		from, e := state, journal.Entry{Type: typ, Version: 1, Body: b}
 		if typ == 0 {

@@ -32,5 +32,6 @@ func (m *Machine) get(g *Get, r *GetReply) {
 	} else {
 		r.Delivery = m.hand(l, o, back, ch, nil)
 	}
+	m.expire(q) // what has come to the head and is too old is not counted
 	r.Ready = q.readyCount()
 }

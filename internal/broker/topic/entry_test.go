@@ -2,9 +2,12 @@ package topic
 
 import (
 	"bytes"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/waxwing-mq/waxwing/internal/enc"
 )
 
 // codec is an entry, as the log sees it.
@@ -119,4 +122,43 @@ func FuzzEntries(f *testing.F) {
 			t.Fatalf("%x is encoded as %x, then as %x", b, encoded, again.Append(nil))
 		}
 	})
+}
+
+// TestSnapshotsThatNobodyWrote are errors: a state restored from one would fail
+// later.
+func TestSnapshotsThatNobodyWrote(t *testing.T) {
+	a, b := id("\x01", "\x00"), id("\x02", "\x00")
+	log := func(number, topic, producers string) string { return number + topic + "\x00\x00\x00\x00" + producers }
+	producer := "\x0e\x00\x00\x01\x00\x00\x00" // id 7, one batch
+	for name, c := range map[string]struct {
+		bytes string
+		ok    bool
+	}{
+		"good":                     {"\x03\x02" + log("\x01", a, "\x01"+producer) + log("\x02", b, "\x00"), true},
+		"a log twice":              {"\x03\x02" + log("\x01", a, "\x00") + log("\x01", b, "\x00"), false},
+		"a partition twice":        {"\x03\x02" + log("\x01", a, "\x00") + log("\x02", a, "\x00"), false},
+		"a log from the future":    {"\x01\x01" + log("\x01", a, "\x00"), false},
+		"a producer twice":         {"\x02\x01" + log("\x01", a, "\x02"+producer+producer), false},
+		"a producer without batch": {"\x02\x01" + log("\x01", a, "\x01\x0e\x00\x00\x00"), false},
+		"a producer with six":      {"\x02\x01" + log("\x01", a, "\x01\x0e\x00\x00\x06"+strings.Repeat("\x00", 18)), false},
+	} {
+		r := enc.NewReader([]byte(c.bytes))
+		if err := errors.Join(NewLogs().Restore(&r), r.Done()); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	head := id("\x01", "\x00") + "\x01\x00\x00"
+	for name, c := range map[string]struct {
+		bytes string
+		ok    bool
+	}{
+		"good":         {head + "\x02" + a + "\x01a\x00\x00" + b + "\x01b\x00\x00", true},
+		"a name twice": {head + "\x02" + a + "\x01a\x00\x00" + b + "\x01a\x00\x00", false},
+		"an id twice":  {head + "\x02" + a + "\x01a\x00\x00" + a + "\x01b\x00\x00", false},
+	} {
+		r := enc.NewReader([]byte(c.bytes))
+		if err := errors.Join(NewCatalog().Restore(&r), r.Done()); (err == nil) != c.ok {
+			t.Errorf("catalogue, %s: %v", name, err)
+		}
+	}
 }
