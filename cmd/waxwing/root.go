@@ -33,6 +33,7 @@ messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL.
   waxwing queue declare jobs
   echo hello | waxwing publish jobs
   waxwing get jobs`,
+		Version:       readBuildInfo().String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          showHelp,
@@ -40,6 +41,7 @@ messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL.
 			return applyEnv(cmd.Flags())
 		},
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see %q)", err, cmd.CommandPath()+" --help")
 	})

@@ -120,6 +120,14 @@ func newTopicConfigUnsetCommand() *cobra.Command {
 				changes = append(changes, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: name})
 			}
 			return conn.withAdmin(cmd, func(ctx context.Context, s *session) error {
+				configs, err := readConfigs(ctx, s, args[0])
+				if err != nil {
+					return err
+				}
+				// A broker takes off what is not there without a word.
+				if _, err := pickConfigs(args[0], configs, args[1:]); err != nil {
+					return err
+				}
 				return alterTopic(ctx, cmd, s, args[0], changes)
 			})
 		},
