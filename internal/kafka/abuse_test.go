@@ -17,7 +17,8 @@ import (
 
 // Tests of requests that cost the server more than they should.
 
-// within fails the test if fn takes longer.
+// within fails if fn takes longer than d. The limits tell minutes from moments,
+// with room for a busy machine and the race detector.
 func within(t *testing.T, d time.Duration, what string, fn func()) {
 	t.Helper()
 	begun := time.Now()
@@ -95,16 +96,22 @@ func TestManyUnknownNames(t *testing.T) {
 		n.topic(t, fmt.Sprintf("a.topic.%d", i), 1)
 	}
 	conn := n.dial(t)
-	req := kmsg.NewPtrMetadataRequest()
-	for i := range 100_000 {
-		req.Topics = append(req.Topics, kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr(fmt.Sprintf("no.topic.%d", i))})
-	}
-	within(t, 5*time.Second, "100,000 unknown names", func() {
+	ask := func(format string) time.Duration {
+		req := kmsg.NewPtrMetadataRequest()
+		for i := range 100_000 {
+			req.Topics = append(req.Topics, kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr(fmt.Sprintf(format, i))})
+		}
+		begun := time.Now()
 		resp := conn.ask(req, 12).(*kmsg.MetadataResponse)
 		if len(resp.Topics) != 100_000 || resp.Topics[0].ErrorCode != kerr.UnknownTopicOrPartition.Code {
 			t.Errorf("%d topics", len(resp.Topics))
 		}
-	})
+		return time.Since(begun)
+	}
+	plain := ask("no-topic-%d") // which cannot collide with another name
+	if dotted := ask("no.topic.%d"); dotted > 5*plain+time.Second {
+		t.Errorf("100,000 unknown names with dots took %v, others %v", dotted, plain)
+	}
 }
 
 // TestALongFilterOfListGroups is compared with the groups in no time.
@@ -123,7 +130,7 @@ func TestALongFilterOfListGroups(t *testing.T) {
 		t.Fatalf("%d groups", len(all))
 	}
 	req.StatesFilter = strings.Split(strings.Repeat("empti,", 190_000), ",")
-	within(t, time.Second, "190,000 states", func() {
+	within(t, 5*time.Second, "190,000 states", func() {
 		if resp := conn.ask(req, 4).(*kmsg.ListGroupsResponse); resp.ErrorCode != 0 || len(resp.Groups) != 0 {
 			t.Errorf("error %d, %d groups", resp.ErrorCode, len(resp.Groups))
 		}
@@ -150,7 +157,7 @@ func TestSettingsAreNotLong(t *testing.T) {
 				ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "orders",
 				Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "leader.replication.throttled.replicas", Op: op, Value: words(count)}},
 			}}
-			within(t, 3*time.Second, fmt.Sprint(op, " of ", count, " words"), func() {
+			within(t, 10*time.Second, fmt.Sprint(op, " of ", count, " words"), func() {
 				r := conn.ask(req, 1).(*kmsg.IncrementalAlterConfigsResponse).Resources[0]
 				if refused := r.ErrorCode == kerr.InvalidConfig.Code; refused != (count > 4000) {
 					t.Errorf("%v of %d words: error %d, %s", op, count, r.ErrorCode, deref(r.ErrorMessage))

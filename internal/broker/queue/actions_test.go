@@ -290,6 +290,7 @@ func (w *world) getFrom(t *rapid.T, q *modelQueue, conn ConnectionID, ch Channel
 		w.model.used(q)
 		if r.Found {
 			w.handed(t, q, &r.Delivery)
+			w.model.expire(q)
 		} else if msg := w.model.next(q); msg != nil {
 			t.Fatalf("%v is there and was not got", msg.ref)
 		}
