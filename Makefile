@@ -78,7 +78,7 @@ conformance: tools ## real clients of other languages against the real binary (s
 
 .PHONY: differential
 differential: ## N (1000) random scripts from SEED (1) on, through Waxwing and a real RabbitMQ
-	cd conformance && go test -count=1 -timeout 240m -v -run 'TestDifferential$$' ./amqpdiff -seed $(SEED) -n $(N)
+	cd conformance && go test -count=1 -timeout 240m -v -run TestDifferential/scripts ./amqpdiff -seed $(SEED) -n $(N)
 
 .PHONY: test
 test: tools check unit bench-compile ## everything that fits into CI: installs, checks, tests, samples of the long runs

@@ -135,7 +135,9 @@ start() {
     stop
     die "it did not start"
   fi
-  [ -z "${RABBITMQ_OWNER:-}" ] || setsid "$me" _watch "$RABBITMQ_OWNER" </dev/null >/dev/null 2>&1 9>&- &
+  if [ -n "${RABBITMQ_OWNER:-}" ]; then
+    setsid "$me" _watch "$RABBITMQ_OWNER" </dev/null >/dev/null 2>&1 9>&- &
+  fi
   echo "amqp://guest:guest@127.0.0.1:$amqp/"
 }
 

@@ -28,6 +28,13 @@ func TestDifferential(t *testing.T) {
 	p, err := NewPair(startWaxwing(t), startRabbitMQ(t))
 	harness.Must(t, err)
 	defer p.Close()
+	t.Run("junk", func(t *testing.T) { allJunk(t, p) })
+	t.Run("intended", func(t *testing.T) { intended(t, p) })
+	t.Run("scripts", func(t *testing.T) { scripts(t, p) })
+}
+
+// scripts carries out random ones.
+func scripts(t *testing.T, p *Pair) {
 	n := *number
 	if n == 0 {
 		n = harness.Pick(150, 3000)
@@ -60,11 +67,8 @@ func TestDifferential(t *testing.T) {
 	}
 }
 
-// TestJunk: what is no AMQP ends a connection as it does with RabbitMQ.
-func TestJunk(t *testing.T) {
-	p, err := NewPair(startWaxwing(t), startRabbitMQ(t))
-	harness.Must(t, err)
-	defer p.Close()
+// allJunk checks that what is no AMQP ends a connection as it does with RabbitMQ.
+func allJunk(t *testing.T, p *Pair) {
 	for i, raw := range junk("junk") {
 		script := []Step{
 			{Channel: 1, Method: &wire.QueueDeclare{Queue: "junk"}},

@@ -65,6 +65,9 @@ var differences = []Difference{
 		ends := at == len(script) || script[at].Leave || method[*wire.ChannelClose](script, at) != nil
 		return ends && has(rabbit, " consumer ") && declares(script, deadLetters)
 	}},
+	{"quorum-fading-consumer", func(script []Step, at int, waxwing, rabbit []string) bool {
+		return has(waxwing, " consumer ") && declares(script, quorumThatFades) && slices.ContainsFunc(script, hasPriority)
+	}},
 	{"bcc-dead-letter", func(script []Step, at int, waxwing, rabbit []string) bool {
 		return declares(script, deadLetters) && slices.ContainsFunc(script, func(s Step) bool {
 			return s.Content != nil && hasHeader(s.Content.Properties, "BCC")
@@ -72,6 +75,9 @@ var differences = []Difference{
 	}},
 	{"qos-counts-get", func(script []Step, at int, waxwing, rabbit []string) bool {
 		return slices.ContainsFunc(script, limitsChannel) && slices.ContainsFunc(script, gets)
+	}},
+	{"dead-letter-cc", func(_ []Step, _ int, waxwing, rabbit []string) bool {
+		return slices.Equal(withoutCC(waxwing), withoutCC(rabbit))
 	}},
 	{"quorum-priorities", func(script []Step, at int, waxwing, rabbit []string) bool {
 		return declares(script, quorum) && slices.ContainsFunc(script, func(s Step) bool {
@@ -112,6 +118,20 @@ func rejects(t wire.Table) bool {
 }
 
 func quorumThatRejects(t wire.Table) bool { return quorum(t) && rejects(t) }
+
+func quorumThatFades(t wire.Table) bool {
+	v, _ := t.Get("x-single-active-consumer")
+	yes, _ := v.Bool()
+	return yes && quorum(t)
+}
+
+func hasPriority(s Step) bool {
+	m, ok := s.Method.(*wire.BasicConsume)
+	if ok {
+		_, ok = m.Arguments.Get("x-priority")
+	}
+	return ok
+}
 
 func deliveryLimitOfNoNumber(t wire.Table) bool {
 	v, ok := t.Get("x-delivery-limit")
@@ -187,10 +207,18 @@ var counts = regexp.MustCompile(` again|x-delivery-count:l\(\d+\), `)
 
 // withoutCounts are lines in which no dead letter says that it was delivered
 // before.
-func withoutCounts(lines []string) (out []string) {
+func withoutCounts(lines []string) []string { return inDeadLetters(lines, counts) }
+
+var copies = regexp.MustCompile(`CC:\[[^\]]*\], `)
+
+// withoutCC are lines in which no dead letter has a CC header.
+func withoutCC(lines []string) []string { return inDeadLetters(lines, copies) }
+
+// inDeadLetters takes something out of what lines say of dead letters.
+func inDeadLetters(lines []string, what *regexp.Regexp) (out []string) {
 	for _, line := range lines {
 		if strings.Contains(line, "x-death:[") {
-			line = counts.ReplaceAllString(line, "")
+			line = what.ReplaceAllString(line, "")
 		}
 		out = append(out, line)
 	}

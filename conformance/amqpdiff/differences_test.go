@@ -3,7 +3,6 @@ package amqpdiff
 import (
 	"testing"
 
-	"github.com/waxwing-mq/waxwing/conformance/harness"
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 )
 
@@ -15,6 +14,8 @@ func declare(name string, args ...any) Step {
 		switch x := args[i+1].(type) {
 		case string:
 			v = wire.TextValue(x)
+		case bool:
+			v = wire.BoolValue(x)
 		case int:
 			v = wire.IntValue(int64(x))
 		}
@@ -37,18 +38,16 @@ func publish(queue, id string, priority uint8, expiration string) Step {
 	return Step{Channel: 1, Method: &wire.BasicPublish{RoutingKey: queue}, Content: &Content{p, []byte(id)}}
 }
 
-// copied is a step with a BCC header.
-func copied(s Step, to string) Step {
-	s.Content.Properties.Headers = wire.MakeTable(wire.Field{Key: "BCC", Value: wire.ArrayValue(wire.MakeArray(wire.TextValue(to)))})
+// copied is a step with a header CC or BCC.
+func copied(s Step, header, to string) Step {
+	s.Content.Properties.Headers = wire.MakeTable(wire.Field{Key: header, Value: wire.ArrayValue(wire.MakeArray(wire.TextValue(to)))})
 	s.Content.Properties.Flags.Set(wire.PropHeaders)
 	return s
 }
 
-// TestDifferences: each intended difference is there, and is told from others.
-func TestDifferences(t *testing.T) {
-	p, err := NewPair(startWaxwing(t), startRabbitMQ(t))
-	harness.Must(t, err)
-	defer p.Close()
+// intended checks that each intended difference is there, and is told from
+// others.
+func intended(t *testing.T, p *Pair) {
 	for name, script := range map[string][]Step{
 		"rabbitmq-fails": {on(&wire.QueueDeclare{Arguments: wire.MakeTable(
 			wire.Field{Key: "x-queue-type", Value: wire.IntValue(1)},
@@ -82,8 +81,17 @@ func TestDifferences(t *testing.T) {
 			declare("d", "x-queue-type", "quorum"), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""),
 			on(&wire.BasicGet{Queue: "d"}), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}),
 		},
+		"quorum-fading-consumer": {
+			declare("d", "x-queue-type", "quorum", "x-single-active-consumer", true), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}), publish("d", "m0", 0, ""),
+			{Channel: 2, Method: &wire.BasicConsume{Queue: "d", ConsumerTag: "e", Arguments: wire.MakeTable(wire.Field{Key: "x-priority", Value: wire.IntValue(1)})}},
+			{Channel: 2, Method: &wire.ChannelClose{ReplyCode: wire.ReplySuccess}}, publish("d", "m1", 0, ""),
+		},
 		"bcc-dead-letter": {
-			declare("d", "x-max-length", 0, "x-dead-letter-exchange", ""), declare("e"), copied(publish("d", "m", 0, ""), "e"),
+			declare("d", "x-max-length", 0, "x-dead-letter-exchange", ""), declare("e"), copied(publish("d", "m", 0, ""), "BCC", "e"),
+		},
+		"dead-letter-cc": {
+			declare("d", "x-dead-letter-exchange", "", "x-dead-letter-routing-key", "e"), declare("e"), copied(publish("d", "m", 0, ""), "CC", "nobody"),
+			on(&wire.BasicGet{Queue: "d"}), {Channel: 1, Method: &wire.BasicReject{}, Settle: &Settle{}},
 		},
 		"qos-counts-get": {
 			declare("d"), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""), on(&wire.BasicGet{Queue: "d"}),
@@ -91,8 +99,9 @@ func TestDifferences(t *testing.T) {
 		},
 	} {
 		found, err := p.Run(script, Steady)
-		harness.Must(t, err)
 		switch {
+		case err != nil:
+			t.Fatalf("%s: %v", name, err)
 		case found == nil:
 			t.Errorf("%s: both do the same", name)
 		case found.Known != name:

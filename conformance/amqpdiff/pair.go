@@ -175,6 +175,10 @@ func (s *side) finish() (*Outcome, error) {
 	return o, nil
 }
 
+// drainChannel is where queues are read, anew for each: RabbitMQ remembers on a
+// channel of which kind a queue was, and fails if another has its name now.
+const drainChannel = probeChannel - 2
+
 // drain reads a queue to its end, with basic.get or, where that may not be, with
 // a consumer.
 func (s *side) drain(o *Outcome, i int) error {
@@ -182,54 +186,55 @@ func (s *side) drain(o *Outcome, i int) error {
 	if err != nil || p[0].ok == nil {
 		return err
 	}
-	l, number := s.observer, probeChannel+uint16(i)
-	stream := "content " + s.label(s.queues[i].name)
+	l, stream := s.observer, "content "+s.label(s.queues[i].name)
+	if err := l.open(drainChannel); err != nil {
+		return err
+	}
 	for {
 		n := l.c.at()
-		l.c.send(number, &wire.BasicGet{Queue: s.queues[i].name, NoAck: true})
+		l.c.send(drainChannel, &wire.BasicGet{Queue: s.queues[i].name, NoAck: true})
 		var got event
 		err := l.c.await(n, answerTimeout, func(e event) bool {
 			got = e
-			return e.channel == number
+			return e.channel == drainChannel
 		})
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: reading %s: %w", s.name, s.queues[i].name, err)
 		}
 		switch m := got.method.(type) {
 		case *wire.BasicGetOk:
 			o.add(stream, "%s", s.message(m.Redelivered, m.Exchange, m.RoutingKey, got))
 		case *wire.ChannelClose:
-			delete(l.probes, number)
 			o.add(stream, "%d", m.ReplyCode)
-			return s.drainByConsumer(o, i, int(p[0].ok.MessageCount))
+			return s.drainByConsumer(o, stream, s.queues[i].name, int(p[0].ok.MessageCount))
 		default:
-			return nil
+			return l.ask(drainChannel, &wire.ChannelClose{ReplyCode: wire.ReplySuccess})
 		}
 	}
 }
 
 // drainByConsumer reads so many messages.
-func (s *side) drainByConsumer(o *Outcome, i, count int) error {
-	l, number := s.observer, probeChannel-2
-	if err := l.open(uint16(number)); err != nil {
+func (s *side) drainByConsumer(o *Outcome, stream, queue string, count int) error {
+	l := s.observer
+	if err := l.open(drainChannel); err != nil {
 		return err
 	}
 	n := l.c.at()
-	l.c.send(uint16(number), &wire.BasicConsume{Queue: s.queues[i].name, NoAck: true})
+	l.c.send(drainChannel, &wire.BasicConsume{Queue: queue, NoAck: true})
 	err := l.c.await(n, drainTimeout, func(e event) bool {
 		m, ok := e.method.(*wire.BasicDeliver)
 		if ok {
-			o.add("content "+s.label(s.queues[i].name), "%s", s.message(m.Redelivered, m.Exchange, m.RoutingKey, e))
+			o.add(stream, "%s", s.message(m.Redelivered, m.Exchange, m.RoutingKey, e))
 			count--
 		}
-		return count <= 0 && e.channel == uint16(number)
+		return count <= 0 && e.channel == drainChannel
 	})
 	if errors.Is(err, errSlow) {
-		o.add("content "+s.label(s.queues[i].name), "%d cannot be had", count)
+		o.add(stream, "%d cannot be had", count)
 	} else if err != nil {
-		return fmt.Errorf("%s: reading %s: %w", s.name, s.queues[i].name, err)
+		return fmt.Errorf("%s: reading %s: %w", s.name, queue, err)
 	}
-	return l.ask(uint16(number), &wire.ChannelClose{ReplyCode: wire.ReplySuccess})
+	return l.ask(drainChannel, &wire.ChannelClose{ReplyCode: wire.ReplySuccess})
 }
 
 // clean takes away all that the script has left.
