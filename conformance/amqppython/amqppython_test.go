@@ -12,6 +12,7 @@ import (
 
 // TestPika: pika's blocking and asynchronous adapters.
 func TestPika(t *testing.T) {
+	t.Parallel()
 	b := amqptest.Start(t, "waxwing")
 	var env []string
 	if b.Owned() {
@@ -22,6 +23,7 @@ func TestPika(t *testing.T) {
 
 // TestPikaRestart: the broker is killed under clients.
 func TestPikaRestart(t *testing.T) {
+	t.Parallel()
 	b := amqptest.Start(t, "waxwing")
 	if !b.Owned() {
 		t.Log("a broker that is not ours cannot be killed")
@@ -32,8 +34,55 @@ func TestPikaRestart(t *testing.T) {
 
 // TestPikaBlocked: the disk of the broker is full for a while.
 func TestPikaBlocked(t *testing.T) {
+	t.Parallel()
 	b, control := amqptest.StartOnSmallDisk(t)
 	run(t, b, "pika_blocked.py", control)
+}
+
+// TestAioPika: aio-pika's connections, channels and patterns.
+func TestAioPika(t *testing.T) {
+	t.Parallel()
+	run(t, amqptest.Start(t, "waxwing"), "aio_main.py")
+}
+
+// TestAioPikaRestart: its robust connections when the broker is killed.
+func TestAioPikaRestart(t *testing.T) {
+	t.Parallel()
+	b := amqptest.Start(t, "waxwing")
+	if !b.Owned() {
+		t.Log("a broker that is not ours cannot be killed")
+		return
+	}
+	run(t, b, "aio_restart.py", amqptest.Control(t, b))
+}
+
+// TestCelery: Celery and kombu, as they behave with a broker that they do not
+// know.
+func TestCelery(t *testing.T) {
+	t.Parallel()
+	run(t, amqptest.Start(t, "waxwing"), "celery_main.py")
+}
+
+// TestCeleryGlobalQoS: the same with a RabbitMQ that has prefetch limits per
+// channel. The sample has what depends on them.
+func TestCeleryGlobalQoS(t *testing.T) {
+	t.Parallel()
+	env := []string{"QOS=global"}
+	if !harness.Full() {
+		env = append(env, "WAXWING_CASES=ETA and countdown")
+	}
+	run(t, amqptest.Start(t, "rabbitmq-3.13"), "celery_main.py", env...)
+}
+
+// TestCeleryRestart: the broker is killed under a worker.
+func TestCeleryRestart(t *testing.T) {
+	t.Parallel()
+	b := amqptest.Start(t, "waxwing")
+	if !b.Owned() {
+		t.Log("a broker that is not ours cannot be killed")
+		return
+	}
+	run(t, b, "celery_main.py", amqptest.Control(t, b), "WAXWING_CASES=broker that is killed")
 }
 
 // run runs a suite against b; each of its cases is a subtest.

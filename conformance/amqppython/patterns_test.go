@@ -36,6 +36,7 @@ func (e examples) waits(t *testing.T, args ...string) *amqptest.Program {
 // TestPatterns runs each example against the real binary and checks what it
 // prints.
 func TestPatterns(t *testing.T) {
+	t.Parallel()
 	root, err := harness.Root()
 	harness.Must(t, err)
 	e := examples{
@@ -205,9 +206,8 @@ func orderFlow(t *testing.T, e examples) {
 	place := e.run(t, "order_flow_place", "book=20", "piano=900", "yacht=5000", "lamp=40")
 	payment := e.waits(t, "order_flow_payment")
 	payment.Await("order 4: took 40")
-	payment.Kill() // what it had done is done; the refund waits for the next one
+	payment.Kill() // what it had committed is done; the rest waits for the next one
 	shipping := e.waits(t, "order_flow_shipping")
-	shipping.Await("order 4: shipped a lamp")
 	refunding := e.waits(t, "order_flow_payment")
 
 	events := map[string][]string{}

@@ -25,10 +25,12 @@ def consume(channel):
 
     A message that is being handled is finished first.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def end(*_):
+        channel.connection.add_callback_threadsafe(channel.stop_consuming)
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
     say("waiting for messages; Ctrl-C ends")
-    try:
-        channel.start_consuming()
-    except KeyboardInterrupt:
-        channel.stop_consuming()
+    channel.start_consuming()
     channel.connection.close()
