@@ -353,7 +353,11 @@ func sized[Q kmsg.Request](c *conn, k *call, size func(Q) int64, handle func(*re
 			r.held.giveBack()
 		}
 	}()
-	b, err := appendResponse(nil, r, handle(rq, req))
+	resp := handle(rq, req)
+	if c.ctx.Err() != nil {
+		return context.Cause(c.ctx) // what is half done is no answer
+	}
+	b, err := appendResponse(nil, r, resp)
 	if err != nil {
 		return err
 	}
