@@ -153,10 +153,11 @@ func (d *durable) Snapshot(dst []byte) []byte {
 	dst = d.logs.Snapshot(dst)
 	dst = d.catalog.Snapshot(dst)
 	dst = d.files.snapshot(dst)
+	groups := d.groups
 	if mutant.On(mutant.ReplayForgetsOffsets) {
-		return enc.Bytes(dst, group.NewDurable().Snapshot())
+		groups = group.NewDurable()
 	}
-	dst = enc.Bytes(dst, d.groups.Snapshot())
+	dst = enc.Bytes(dst, groups.Snapshot())
 	dst = d.queues.Snapshot(dst)
 	dst = d.routes.Snapshot(dst)
 	dst = d.access.Snapshot(dst)
