@@ -6,14 +6,17 @@ import (
 )
 
 // basic.recover (60.110) and recover-async (60.100) give back what the channel
-// holds. Without requeue they are not supported, as in RabbitMQ.
+// holds, at once, on a channel with transactions too. Without requeue they are
+// not supported, as in RabbitMQ.
 func (c *conn) basicRecover(ch *channel, requeue, answer bool) error {
 	if !requeue {
 		return connectionErrf(wire.NotImplemented, "requeue=false")
 	}
-	if err := c.settle(ch, queue.Release, 0, true); err != nil {
-		return err
-	}
+	c.mu.Lock()
+	all, _ := ch.held.take(nil, 0, true)
+	c.mu.Unlock()
+	giveCredit(all)
+	c.settleHeld(ch, queue.Release, all)
 	if err := c.flush(); err != nil {
 		return err
 	}

@@ -82,7 +82,9 @@ func (c *conn) txCommit(ch *channel) error {
 	if len(t.publishes)+len(t.settles) > 0 {
 		commit := &broker.Commit{Publishes: t.publishes}
 		for _, s := range t.settles {
-			commit.Settles = append(commit.Settles, queue.Settle{Kind: s.kind, Channel: ch.id, Refs: ranges(s.held)})
+			if refs := ranges(s.held); len(refs) > 0 {
+				commit.Settles = append(commit.Settles, queue.Settle{Kind: s.kind, Channel: ch.id, Refs: refs})
+			}
 		}
 		b := &broker.SessionBatch{Items: []broker.SessionItem{{Commit: commit}}}
 		if err := c.session.SubmitWait(c.ctx, b); err != nil {
@@ -91,6 +93,9 @@ func (c *conn) txCommit(ch *channel) error {
 		if b.Items[0].Refused() {
 			return errf(wire.PreconditionFailed, "partial tx completion: a queue refused a message")
 		}
+	}
+	for _, s := range t.settles {
+		giveCredit(s.held)
 	}
 	c.out.method(ch.number, &wire.TxCommitOk{})
 	return nil
