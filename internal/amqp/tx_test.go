@@ -31,6 +31,7 @@ func TestRecoverInTransaction(t *testing.T) {
 	if err := ch.Ack(1, false); err != nil {
 		t.Fatal(err)
 	}
+	//lint:ignore SA1019 clients that are older still send it
 	if err := ch.Recover(true); err != nil {
 		t.Fatal(err)
 	}
