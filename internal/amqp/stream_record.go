@@ -46,9 +46,13 @@ func streamAppend(s broker.Stream, m *broker.Message) broker.AppendItem {
 	return broker.AppendItem{Partition: s.Partition, Batch: batch, Header: h}
 }
 
-// recordOf is a message as a record. The record aliases the message's body.
+// recordOf is a message as a record. The record aliases the message's body. What
+// is empty stays so: null would be a tombstone.
 func recordOf(m *broker.Message) record.Record {
 	r := record.Record{Timestamp: m.Time, Value: m.Body}
+	if r.Value == nil {
+		r.Value = []byte{}
+	}
 	raw, err := wire.ParseProperties(m.Properties)
 	if err != nil {
 		raw = wire.RawProperties{}
@@ -69,7 +73,7 @@ func recordOf(m *broker.Message) record.Record {
 	}
 	for _, property := range recordTexts {
 		if text, ok := raw.Text(property); ok {
-			add(recordPrefix+property.String(), append([]byte(nil), text...))
+			add(recordPrefix+property.String(), append([]byte{}, text...))
 		}
 	}
 	if seconds, ok := raw.Timestamp(); ok {
@@ -93,7 +97,7 @@ var recordTexts = []wire.Property{
 // valueBytes is a table's value as Kafka clients see it.
 func valueBytes(v wire.Value) []byte {
 	if b, ok := v.Bytes(); ok {
-		return append([]byte(nil), b...)
+		return append([]byte{}, b...)
 	}
 	if n, ok := v.Int(); ok {
 		return strconv.AppendInt(nil, n, 10)

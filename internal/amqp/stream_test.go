@@ -188,3 +188,29 @@ func TestStreamOffsets(t *testing.T) {
 		t.Errorf("next: message %d", d.Body[0])
 	}
 }
+
+// TestEmptyIsNotNull: an empty body is no tombstone, which would delete a key of a
+// compacted topic, and an empty text is no null.
+func TestEmptyIsNotNull(t *testing.T) {
+	n := start(t)
+	ch := n.channel()
+	must(ch.QueueDeclare("events", true, false, false, false, amqp091.Table{"x-queue-type": "stream"}))(t)
+	if err := ch.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	c := must(ch.PublishWithDeferredConfirm("", "events", true, false, amqp091.Publishing{
+		Type: "x", Headers: amqp091.Table{"kafka-key": "", "text": "", "bytes": []byte{}, "void": nil},
+	}))(t)
+	if !c.Wait() {
+		t.Fatal("not confirmed")
+	}
+	r := n.readTopic("events")[0]
+	if r.Value == nil || r.Key == nil {
+		t.Errorf("key %v, value %v", r.Key, r.Value)
+	}
+	for _, h := range r.Headers {
+		if null := h.Value == nil; null != (string(h.Key) == "void") {
+			t.Errorf("header %s: null %v", h.Key, null)
+		}
+	}
+}
