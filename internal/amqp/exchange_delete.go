@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
+	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/broker/access"
 )
 
@@ -14,6 +15,9 @@ func (c *conn) exchangeDelete(ch *channel, m *wire.ExchangeDelete) error {
 	}
 	if err := c.allow(access.Configure, "exchange", m.Exchange); err != nil {
 		return err
+	}
+	if m.Exchange == broker.TopicsExchange && c.vhost.Name() == "/" {
+		return errf(wire.AccessRefused, "exchange '%s' in vhost '/' is the broker's own", m.Exchange)
 	}
 	if err := c.vhost.DeleteExchange(c.ctx, m.Exchange, m.IfUnused); err != nil {
 		return routeError(err)

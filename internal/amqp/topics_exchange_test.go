@@ -104,3 +104,30 @@ func TestTopicsExchange(t *testing.T) {
 		t.Fatalf("publishing to it: %v", closed)
 	}
 }
+
+// TestTopicsExchangeStays: the exchange cannot be deleted, nor declared as
+// something else.
+func TestTopicsExchangeStays(t *testing.T) {
+	n := start(t)
+	refuses := func(code int, do func(*amqp091.Channel) error) {
+		t.Helper()
+		err := do(n.channel())
+		if e, ok := err.(*amqp091.Error); !ok || e.Code != code {
+			t.Errorf("got %v, want %d", err, code)
+		}
+	}
+	refuses(amqp091.AccessRefused, func(ch *amqp091.Channel) error { return ch.ExchangeDelete("waxwing.topics", false, false) })
+	refuses(amqp091.PreconditionFailed, func(ch *amqp091.Channel) error {
+		return ch.ExchangeDeclare("waxwing.topics", "topic", true, false, false, false, nil)
+	})
+	ch := n.channel()
+	n.createTopic("orders", 1)
+	must(ch.QueueDeclare("work", true, false, false, false, nil))(t)
+	if err := ch.QueueBind("work", "#", "waxwing.topics", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	n.produce("orders", record.Record{Timestamp: 1, Value: []byte("routed")})
+	if d := next(t, ch, "work"); string(d.Body) != "routed" {
+		t.Errorf("%q", d.Body)
+	}
+}
