@@ -44,6 +44,7 @@ type fixture struct {
 	clock     *clock
 	inline    bool
 	hasty     bool // background work is due all the time
+	rewriting bool // see Config.DueInRewrite
 
 	eng *disk.Engine
 	*broker.Broker
@@ -72,6 +73,9 @@ func (f *fixture) open() {
 		cfg.Now = time.Now
 		cfg.Settings = map[string]string{"log.retention.check.interval.ms": "20"}
 		cfg.Hurry(20 * time.Millisecond)
+	}
+	if f.rewriting {
+		cfg.DueInRewrite()
 	}
 	b, err := broker.Open(context.Background(), cfg)
 	if err != nil {

@@ -141,3 +141,16 @@ func Replay(snapshot []byte, e journal.Entry) ([]byte, error) {
 func (c *Config) Hurry(d time.Duration) {
 	c.intervals = &intervals{step: d, checkpoint: d, checkpointBytes: usual.checkpointBytes, producers: d}
 }
+
+// DueInRewrite makes checkpoints always due.
+func (c *Config) DueInRewrite() {
+	c.intervals = &intervals{step: time.Hour, checkpoint: time.Nanosecond, checkpointBytes: 1, producers: usual.producers}
+}
+
+// Yield does what a rewrite of shard 0 does between two reads. The broker has
+// no goroutines of its own (Config.Inline), which a rewrite would not wait for.
+func (b *Broker) Yield(ctx context.Context) error {
+	b.cfg.Inline = false
+	defer func() { b.cfg.Inline = true }()
+	return b.shards[0].maintain.yield(ctx, 1)
+}

@@ -467,10 +467,17 @@ func (m *maintenance) forget(ctx context.Context, dead []engine.FileID) error {
 }
 
 // yield paces a rewrite: at most rewriteBytesPerSec, and less while the
-// journal is busy.
+// journal is busy. A checkpoint that comes due meanwhile is made: a rewrite
+// that gives way to clients may take long, and the journal grows.
 func (m *maintenance) yield(ctx context.Context, n int) error {
 	if m.s.b.cfg.Inline {
 		return nil
+	}
+	if now := m.s.b.cfg.Now(); m.checkpointDue(now) {
+		m.checkpointed = now
+		if err := m.checkpoint(ctx); err != nil {
+			return err
+		}
 	}
 	wait := time.Duration(n) * time.Second / rewriteBytesPerSec
 	if m.s.j.Busy() {

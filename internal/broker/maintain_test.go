@@ -75,3 +75,25 @@ func TestMaintenanceRunsByItself(t *testing.T) {
 		t.Fatal(f.Err())
 	}
 }
+
+// TestCheckpointDuringRewrite: a rewrite that takes long does not keep
+// checkpoints from being made.
+func TestCheckpointDuringRewrite(t *testing.T) {
+	f := &fixture{t: t, dir: t.TempDir(), fileBytes: 256 << 10, shards: 1, inline: true, rewriting: true, clock: &clock{now: time.Now()}}
+	f.open()
+	t.Cleanup(f.close)
+	p := f.create("t", 1, nil).Partitions[0]
+	for i := range 3 {
+		before := f.checkpoints()
+		f.append(p, f.batch(9, 0, int32(i), "x"))
+		if got := f.checkpoints(); got != before {
+			t.Fatalf("a checkpoint came by itself: %s", got)
+		}
+		if err := f.Yield(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if f.checkpoints() == before {
+			t.Fatal("no checkpoint between two reads of a rewrite")
+		}
+	}
+}
