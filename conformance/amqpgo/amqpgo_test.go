@@ -26,12 +26,13 @@ func TestAMQP091Suite(t *testing.T) {
 }
 
 // TestAMQP091Rest: its other tests. Left out are those that want RabbitMQ's
-// management API to cut connections, its rabbitmqctl to raise an alarm, TLS, and
-// those that wait for seconds and need no broker.
+// management API to cut connections, its rabbitmqctl to raise an alarm, TLS; those
+// that wait for seconds and need no broker; and one that asks ten times, without
+// waiting, for a dead letter of a message that it has yet to reject.
 func TestAMQP091Rest(t *testing.T) {
 	suite{
 		pkg:     amqp091,
-		args:    []string{"-tags=integration", "-skip=^TestIntegration|^TestConnectionRecovery|^TestTLSHandshake|WhenMemoryAlarmIsActive|DropsNotificationOnFullListener"},
+		args:    []string{"-tags=integration", "-skip=^TestIntegration|^TestConnectionRecovery|^TestTLSHandshake|WhenMemoryAlarmIsActive|DropsNotificationOnFullListener|^TestDeclareArgsRejectToDeadLetterQueue$"},
 		env:     amqptest.Env(amqptest.Start(t, "rabbitmq-4")),
 		limit:   3 * time.Minute,
 		atLeast: 180,
