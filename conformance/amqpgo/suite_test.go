@@ -1,10 +1,7 @@
 package amqpgo
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -82,44 +79,10 @@ func (s suite) results(t *testing.T) map[string]string {
 	harness.Must(t, cmd.Start())
 	timer := time.AfterFunc(s.limit+time.Minute, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	defer timer.Stop()
-	results := follow(t, out)
+	results := harness.FollowGoTest(t, out)
 	var exit *exec.ExitError
 	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		t.Error(err)
-	}
-	return results
-}
-
-// follow reads the events of `go test -json` and prints what failed tests printed.
-func follow(t *testing.T, events io.Reader) map[string]string {
-	results, printed := map[string]string{}, map[string]*strings.Builder{}
-	lines := bufio.NewScanner(events)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var e struct{ Action, Test, Output string }
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			t.Logf("%s", lines.Text()) // what the compiler says
-			continue
-		}
-		switch e.Action {
-		case "run":
-			results[e.Test], printed[e.Test] = "fail", &strings.Builder{}
-		case "output":
-			if p := printed[e.Test]; p != nil && p.Len() < 4<<10 {
-				p.WriteString(e.Output)
-			}
-		case "pass", "skip", "fail":
-			if e.Test == "" {
-				continue
-			}
-			if results[e.Test] = e.Action; e.Action == "fail" {
-				t.Logf("%s", printed[e.Test])
-			}
-			delete(printed, e.Test)
-		}
-	}
-	for name, p := range printed {
-		t.Logf("%s did not end:\n%s", name, p)
 	}
 	return results
 }

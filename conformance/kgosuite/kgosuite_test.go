@@ -3,11 +3,8 @@
 package kgosuite
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -102,7 +99,7 @@ func run(t *testing.T, b *harness.Broker) map[string]string {
 	harness.Must(t, cmd.Start())
 	timer := time.AfterFunc(9*time.Minute, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	defer timer.Stop()
-	results := follow(t, out)
+	results := harness.FollowGoTest(t, out)
 	var exit *exec.ExitError
 	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		t.Error(err)
@@ -116,38 +113,4 @@ func leftOutPattern() string {
 		names = append(names, regexp.QuoteMeta(name))
 	}
 	return "^(" + strings.Join(names, "|") + ")$"
-}
-
-// follow reads the events of `go test -json` and prints what failed tests printed.
-func follow(t *testing.T, events io.Reader) map[string]string {
-	results, printed := map[string]string{}, map[string]*strings.Builder{}
-	lines := bufio.NewScanner(events)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var e struct{ Action, Test, Output string }
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			t.Logf("%s", lines.Text()) // what the compiler says
-			continue
-		}
-		switch e.Action {
-		case "run":
-			results[e.Test], printed[e.Test] = "fail", &strings.Builder{}
-		case "output":
-			if p := printed[e.Test]; p != nil && p.Len() < 4<<10 {
-				p.WriteString(e.Output)
-			}
-		case "pass", "skip", "fail":
-			if e.Test == "" {
-				continue
-			}
-			if results[e.Test] = e.Action; e.Action == "fail" {
-				t.Logf("%s", printed[e.Test])
-			}
-			delete(printed, e.Test)
-		}
-	}
-	for name, p := range printed {
-		t.Logf("%s did not end:\n%s", name, p)
-	}
-	return results
 }
