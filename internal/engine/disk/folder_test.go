@@ -145,6 +145,12 @@ func TestHeldByAnotherProcess(t *testing.T) {
 	if !errors.Is(err, engine.ErrHeld) || err.Error() != want {
 		t.Errorf("got %q, want %q", err, want)
 	}
+	if err := os.Remove(filepath.Join(dir, "LOCK")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := disk.Open(disk.Options{Dir: dir}); !errors.Is(err, engine.ErrHeld) {
+		t.Errorf("with LOCK removed: %v, want ErrHeld", err)
+	}
 	a.kill(t)
 	e, err := disk.Open(disk.Options{Dir: dir})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -49,25 +50,53 @@ func (osFS) SyncDir(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Lock takes an advisory lock which the kernel drops when the process ends,
-// however it ends. The process id in the file is only for the message.
+// Lock takes advisory locks, on the file and on the folder that it lies in,
+// which the kernel drops when the process ends, however it ends. The folder's
+// still holds when somebody has removed the file. The process id in the file is
+// only for the message.
 func (osFS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = heldBy(f)
-	} else if err == nil {
-		err = writePID(f)
-	}
+	dir, err := os.Open(filepath.Dir(name))
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	return f, nil
+	l := folderLock{file: f, dir: dir}
+	if err := l.take(); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }
+
+// folderLock is a lock that is held.
+type folderLock struct{ file, dir *os.File }
+
+func (l folderLock) take() error {
+	err := flock(l.file)
+	if err == nil {
+		err = flock(l.dir)
+		// Not every file system locks folders; then the file must do.
+		if errors.Is(err, unix.EBADF) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+			err = nil
+		}
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return heldBy(l.file)
+	}
+	if err != nil {
+		return err
+	}
+	return writePID(l.file)
+}
+
+// Close drops the lock.
+func (l folderLock) Close() error { return errors.Join(l.file.Close(), l.dir.Close()) }
+
+func flock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
 func heldBy(f *os.File) error {
 	buf := make([]byte, 32)
