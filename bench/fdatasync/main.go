@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command fdatasync measures the device alone: it writes blocks of one size
 // to a file that was filled with zeros before, syncs each with fdatasync, and
 // prints the latency distribution of write plus sync. It is the yardstick
