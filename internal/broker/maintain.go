@@ -34,12 +34,36 @@ func (i *intervals) checkpointDue(passed time.Duration, written uint64, news boo
 	return written >= i.checkpointBytes || passed >= i.checkpoint && news
 }
 
+// tightFor is how long rewrites are kept small after one met a full disk.
+const tightFor = 5 * time.Minute
+
 // Limits on rewrites.
 const (
-	rewriteBytesPerSec   = 32 << 20
-	rewriteYieldInterval = 5 * time.Millisecond
-	tightFor             = 5 * time.Minute
+	rewriteBytesPerSec = 32 << 20 // read and written
+	rewriteBurstBytes  = 256 << 10
+	rewriteOpBytes     = 4 << 10 // what one read or write counts at least
+	rewriteYield       = 5 * time.Millisecond
 )
+
+// pace is how a rewrite holds back: it may read and write rewriteBurstBytes at
+// a time, waits as rewriteBytesPerSec demands, and a little longer each time
+// the journal is busy.
+type pace struct{ owed int }
+
+// take notes that n bytes are about to be read or written, and returns how long
+// to wait before that.
+func (p *pace) take(n int, busy func() bool) time.Duration {
+	p.owed += max(n, rewriteOpBytes)
+	if p.owed < rewriteBurstBytes {
+		return 0
+	}
+	wait := time.Duration(p.owed) * time.Second / rewriteBytesPerSec
+	p.owed = 0
+	if busy() {
+		wait += rewriteYield
+	}
+	return wait
+}
 
 // maintenance is a shard's background work: indexes of closed files,
 // checkpoints, retention, rewriting, and giving disk space back. One
@@ -50,7 +74,9 @@ type maintenance struct {
 	stop chan struct{}
 	once sync.Once
 
+	pace          pace                   // of the rewrite
 	damaged       map[engine.FileID]bool // not to be rewritten
+	lost          map[engine.FileID]bool // whose .idx cannot be made again
 	waiting       bool                   // dead files wait for a checkpoint
 	squeezing     bool                   // holds Broker.squeeze
 	tight         int                    // rewrites for which there was no space lately
@@ -65,7 +91,7 @@ func (m *maintenance) init(s *shard) {
 	m.s = s
 	m.wake = make(chan struct{}, 1)
 	m.stop = make(chan struct{})
-	m.damaged = map[engine.FileID]bool{}
+	m.damaged, m.lost = map[engine.FileID]bool{}, map[engine.FileID]bool{}
 	// checkpointed stays zero: what a start has replayed gets a checkpoint at
 	// once. A process that dies again and again replays no more each time.
 	now := s.b.cfg.Now()
@@ -159,13 +185,40 @@ func (b *Broker) short() bool {
 	return slices.ContainsFunc(b.shards, func(s *shard) bool { return s.eng.Room() != math.MaxInt64 })
 }
 
-// buildIndexes writes the .idx of files that are complete.
+// buildIndexes writes the .idx of files that are complete, and those anew that
+// a read has found damaged or missing.
 func (m *maintenance) buildIndexes(ctx context.Context) error {
+	var errs []error
 	for _, id := range m.s.index.Unindexed() {
-		if err := m.s.index.BuildIdx(ctx, id); err != nil {
-			return err
+		errs = append(errs, m.s.index.BuildIdx(ctx, id))
+	}
+	for _, id := range m.s.index.Spoilt() {
+		if !m.lost[id] {
+			errs = append(errs, m.rebuildIndex(ctx, id))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// rebuildIndex makes an .idx anew from the file itself.
+func (m *maintenance) rebuildIndex(ctx context.Context, id engine.FileID) error {
+	s := m.s
+	err := s.index.Rebuild(ctx, id, func(add func([]datafile.Extent) error) error {
+		for _, f := range s.eng.Files() {
+			if f.ID == id {
+				return s.scanExtents(ctx, f, add)
+			}
+		}
+		return fmt.Errorf("journal file %016x: %w", uint64(id), engine.ErrNotFound)
+	})
+	var damaged *engine.ErrDamaged
+	if errors.As(err, &damaged) {
+		m.lost[id] = true
+	}
+	if err != nil {
+		return fmt.Errorf("an .idx that was damaged cannot be made again: %w", err)
+	}
+	s.b.cfg.Logger.Warn("an .idx was damaged and has been made again", "shard", s.id, "file", fmt.Sprintf("%016x", uint64(id)))
 	return nil
 }
 
@@ -466,9 +519,8 @@ func (m *maintenance) forget(ctx context.Context, dead []engine.FileID) error {
 	return err
 }
 
-// yield paces a rewrite: at most rewriteBytesPerSec, and less while the
-// journal is busy. A checkpoint that comes due meanwhile is made: a rewrite
-// that gives way to clients may take long, and the journal grows.
+// yield paces a rewrite. A checkpoint that comes due meanwhile is made: a
+// rewrite that gives way to clients may take long, and the journal grows.
 func (m *maintenance) yield(ctx context.Context, n int) error {
 	if m.s.b.cfg.Inline {
 		return nil
@@ -479,9 +531,9 @@ func (m *maintenance) yield(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	wait := time.Duration(n) * time.Second / rewriteBytesPerSec
-	if m.s.j.Busy() {
-		wait += rewriteYieldInterval
+	wait := m.pace.take(n, m.s.j.Busy)
+	if wait == 0 {
+		return ctx.Err()
 	}
 	select {
 	case <-time.After(wait):

@@ -1,11 +1,19 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/waxwing-mq/waxwing/internal/engine"
 )
 
 // eventually waits until cond holds.
@@ -95,5 +103,131 @@ func TestCheckpointDuringRewrite(t *testing.T) {
 		if f.checkpoints() == before {
 			t.Fatal("no checkpoint between two reads of a rewrite")
 		}
+	}
+}
+
+// damage changes one byte of each file that matches a pattern below the folder.
+// The broker must not have it open.
+func (f *fixture) damage(pattern string, at func(b []byte) int) (n int) {
+	f.t.Helper()
+	names, err := filepath.Glob(filepath.Join(f.dir, pattern))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		i := at(b)
+		if i < 0 {
+			continue
+		}
+		b[i] ^= 1
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			f.t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}
+
+// TestSpoiltIndexIsMadeAgain: a damaged block of an .idx is noticed by who reads
+// it, and background work makes the .idx again, of journal files and of
+// rewritten ones.
+func TestSpoiltIndexIsMadeAgain(t *testing.T) {
+	for _, rewritten := range []bool{false, true} {
+		t.Run(fmt.Sprintf("rewritten=%t", rewritten), func(t *testing.T) {
+			f := newFixture(t, 1)
+			f.close()
+			f.fileBytes = 256 << 10
+			f.open()
+			p := f.create("t", 1, nil).Partitions[0]
+			gone := f.create("gone", 1, nil)
+			other := p
+			if rewritten {
+				other = gone.Partitions[0]
+			}
+			for i := range 40 {
+				f.append(p, f.batch(-1, -1, -1, fmt.Sprint(i)))
+				f.append(other, f.batch(-1, -1, -1, strings.Repeat("x", 20_000)))
+			}
+			if err := f.DeleteTopic(context.Background(), gone.ID); err != nil {
+				t.Fatal(err)
+			}
+			f.maintain()
+			p = f.partition("t", 0)
+			want := f.read(p, 0)
+			if f.blobs("0000/idx/") == 0 || (f.Rewritten() > 0) != rewritten {
+				t.Fatalf("%d rewritten files, %d .idx", f.Rewritten(), f.blobs("0000/idx/"))
+			}
+			f.close()
+			if n := f.damage("blobs/0000/idx/*", func([]byte) int { return 4096 + 20 }); n == 0 {
+				t.Fatal("no .idx to damage")
+			}
+			f.open()
+			p = f.partition("t", 0)
+			failed := 0
+			for offset := range p.Bounds().HighWatermark {
+				plan, err := f.Plan(context.Background(), p, offset, offset+1, 4096, true)
+				plan.Close()
+				if err != nil {
+					failed++
+				}
+			}
+			if failed == 0 {
+				t.Fatal("a damaged .idx serves reads")
+			}
+			_ = f.Maintain(context.Background(), true) // retention may meet it first, and says so
+			f.maintain()
+			if got := f.read(p, 0); !maps.Equal(got, want) {
+				t.Fatalf("%d records after the .idx were made again, %d before", len(got), len(want))
+			}
+		})
+	}
+}
+
+// TestChangedOffsetIsNotServed: the checksum of a batch does not cover its
+// offset. A batch whose offset is not the one that the index names is damage.
+func TestChangedOffsetIsNotServed(t *testing.T) {
+	f := newFixture(t, 1)
+	p := f.create("t", 1, nil).Partitions[0]
+	for i := range 20 {
+		f.append(p, f.batch(9, 0, int32(i), fmt.Sprintf("value %d", i)))
+	}
+	f.close()
+	// The last byte of the base offset of the batch with offset 7.
+	changed := f.damage("shard-0000/journal/*", func(b []byte) int {
+		i := bytes.Index(b, []byte("value 7"))
+		if i < 0 {
+			return -1
+		}
+		base := bytes.LastIndex(b[:i], []byte{0, 0, 0, 0, 0, 0, 0, 7, 0, 0})
+		return base + 7
+	})
+	if changed != 1 {
+		t.Fatalf("%d files changed", changed)
+	}
+	f.open()
+	p = f.partition("t", 0)
+	ctx := context.Background()
+	for _, from := range []int64{0, 6, 7} {
+		plan, err := f.Plan(ctx, p, from, 20, 1<<20, true)
+		if err == nil {
+			_, err = plan.WriteTo(io.Discard)
+		}
+		plan.Close()
+		var damaged *engine.ErrDamaged
+		if !errors.As(err, &damaged) {
+			t.Errorf("read from offset %d: %v, want damage", from, err)
+		}
+	}
+	plan, err := f.Plan(ctx, p, 8, 20, 1<<20, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plan.Close()
+	if n, err := plan.WriteTo(io.Discard); err != nil || n == 0 {
+		t.Errorf("what is whole: %d bytes, %v", n, err)
 	}
 }

@@ -28,11 +28,13 @@ type Plan struct {
 	cut    bool
 }
 
-// piece is a run of bytes of a file.
+// piece is a run of bytes of a file, and the offsets that its batches lie
+// within.
 type piece struct {
-	file engine.FileID
-	pos  int64
-	n    int64
+	file      engine.FileID
+	pos       int64
+	n         int64
+	base, end int64
 }
 
 // Bytes is the length of the plan, exactly what WriteTo writes; 0 if there is
@@ -44,27 +46,47 @@ func (p *Plan) Bytes() int64 { return p.bytes }
 func (p *Plan) Cut() bool { return p.cut }
 
 // WriteTo copies the planned bytes to w, holding one chunk in memory at a
-// time. It implements io.WriterTo.
+// time. What is not the batches that the index names it does not write:
+// *engine.ErrDamaged. It implements io.WriterTo.
 func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 	buf := chunks.Get().(*[]byte)
 	defer chunks.Put(buf)
 	var done int64
 	for _, x := range p.pieces {
-		for x.n > 0 {
-			b := (*buf)[:min(x.n, chunkBytes)]
-			if err := p.index.Read(context.Background(), x.file, x.pos, b); err != nil {
-				return done, err
-			}
-			n, err := w.Write(b)
-			done += int64(n)
-			if err != nil {
-				return done, err
-			}
-			x.pos += int64(len(b))
-			x.n -= int64(len(b))
+		n, err := p.writePiece(w, x, *buf)
+		done += n
+		if err != nil {
+			return done, err
 		}
 	}
 	return done, nil
+}
+
+func (p *Plan) writePiece(w io.Writer, x piece, buf []byte) (done int64, err error) {
+	check := batchCheck{next: x.base, end: x.end}
+	for done < x.n {
+		b, pos := buf[:min(x.n-done, chunkBytes)], x.pos+done
+		if err := p.index.Read(context.Background(), x.file, pos, b); err != nil {
+			return done, err
+		}
+		err := check.pass(b)
+		if err == nil && done+int64(len(b)) == x.n {
+			err = check.done()
+		}
+		if err != nil {
+			return done, damagedBatch(x.file, pos, err)
+		}
+		n, err := w.Write(b)
+		done += int64(n)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+func damagedBatch(file engine.FileID, pos int64, err error) error {
+	return &engine.ErrDamaged{Path: fmt.Sprintf("data file %016x", uint64(file)), Off: pos, Reason: err.Error()}
 }
 
 // Close lets go of the files. It may be called twice.
@@ -75,18 +97,19 @@ func (p *Plan) Close() {
 	}
 }
 
-func (p *Plan) add(file engine.FileID, pos, n int64) {
-	if n == 0 {
+func (p *Plan) add(x piece) {
+	if x.n == 0 {
 		return
 	}
-	p.bytes += n
+	p.bytes += x.n
 	if k := len(p.pieces); k > 0 {
-		if last := &p.pieces[k-1]; last.file == file && last.pos+last.n == pos {
-			last.n += n
+		if last := &p.pieces[k-1]; last.file == x.file && last.pos+last.n == x.pos {
+			last.n += x.n
+			last.end = x.end
 			return
 		}
 	}
-	p.pieces = append(p.pieces, piece{file, pos, n})
+	p.pieces = append(p.pieces, x)
 }
 
 // Plan chooses what a fetch of p from offset on returns: the batch that holds
@@ -110,7 +133,7 @@ func (p *Plan) choose(ctx context.Context, it *datafile.Iter, offset, upTo, maxB
 		e := it.Place()
 		whole := e.Base >= offset && e.End() <= upTo && p.bytes+e.Bytes <= maxBytes
 		if whole {
-			p.add(e.File, e.Pos, e.Bytes)
+			p.add(piece{e.File, e.Pos, e.Bytes, e.Base, e.End()})
 			continue
 		}
 		// The edges of a fetch need not be the edges of an extent.
@@ -132,11 +155,10 @@ func (p *Plan) chooseWithin(ctx context.Context, e datafile.Place, offset, upTo,
 			return true
 		case at.last >= upTo:
 			more = false
-		case p.bytes+at.size > maxBytes && !(oneAtLeast && p.bytes == 0):
+		case p.bytes+at.size > maxBytes && (p.bytes > 0 || !oneAtLeast):
 			more, p.cut = false, true
 		default:
-			p.add(e.File, at.pos, at.size)
-			more = p.bytes < maxBytes
+			p.add(piece{e.File, at.pos, at.size, at.base, at.last + 1})
 		}
 		return more
 	})
@@ -152,11 +174,13 @@ type batchAt struct {
 }
 
 // walkBatches calls fn for each batch of an extent until it returns false. It
-// reads headers, a chunk at a time where batches are small.
+// reads headers, a chunk at a time where batches are small, and checks that
+// their offsets are those of the extent.
 func walkBatches(ctx context.Context, x *datafile.Index, e datafile.Place, fn func(batchAt) bool) error {
 	buf := chunks.Get().(*[]byte)
 	defer chunks.Put(buf)
 	end := e.Pos + e.Bytes
+	next := e.Base
 	var have []byte // what is in memory of the extent, from pos on
 	for pos := e.Pos; pos < end; {
 		if len(have) < record.HeaderLen {
@@ -165,33 +189,38 @@ func walkBatches(ctx context.Context, x *datafile.Index, e datafile.Place, fn fu
 				return err
 			}
 		}
-		at, err := parseBatchAt(have, pos, end)
-		if err != nil {
-			return &engine.ErrDamaged{Path: fmt.Sprintf("data file %016x", uint64(e.File)), Off: pos, Reason: err.Error()}
+		at, err := readBatchAt(have)
+		if err == nil && (pos+at.size > end || at.base < next || at.last >= e.End()) {
+			err = errNotBatches
 		}
+		if err != nil {
+			return damagedBatch(e.File, pos, err)
+		}
+		at.pos = pos
 		if !fn(at) {
 			return nil
 		}
+		next = at.last + 1
 		pos += at.size
 		have = have[min(at.size, int64(len(have))):]
 	}
 	return nil
 }
 
-func parseBatchAt(b []byte, pos, end int64) (batchAt, error) {
+// readBatchAt reads the head of a batch.
+func readBatchAt(b []byte) (batchAt, error) {
 	if len(b) < record.HeaderLen {
 		return batchAt{}, errors.New("an extent ends within a batch")
 	}
 	be := binary.BigEndian
 	at := batchAt{
-		pos:     pos,
 		size:    12 + int64(int32(be.Uint32(b[8:]))),
 		base:    int64(be.Uint64(b)),
 		epoch:   int32(be.Uint32(b[12:])),
 		maxTime: int64(be.Uint64(b[35:])),
 	}
 	at.last = at.base + int64(int32(be.Uint32(b[23:])))
-	if at.size < record.HeaderLen || pos+at.size > end || at.last < at.base {
+	if at.size < record.HeaderLen || at.last < at.base {
 		return batchAt{}, errors.New("not a record batch")
 	}
 	return at, nil
