@@ -28,15 +28,20 @@ const (
 	StorageFull               // the disk is full; nothing was written
 	Stopping                  // the broker is shutting down
 	Failed                    // a write or sync failed; the process is about to exit
+	Damaged                   // what is stored is damaged; it has been logged
 )
 
 // Error is the error of a command. Text is for people.
 type Error struct {
-	Kind Kind
-	Text string
+	Kind  Kind
+	Text  string
+	cause error // may be nil
 }
 
 func (e *Error) Error() string { return e.Text }
+
+// Unwrap returns what caused it, or nil.
+func (e *Error) Unwrap() error { return e.cause }
 
 func errf(k Kind, format string, args ...any) *Error {
 	return &Error{Kind: k, Text: fmt.Sprintf(format, args...)}

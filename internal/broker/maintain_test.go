@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/waxwing-mq/waxwing/internal/engine"
+	"github.com/waxwing-mq/waxwing/internal/broker"
 )
 
 // eventually waits until cond holds.
@@ -217,9 +217,13 @@ func TestChangedOffsetIsNotServed(t *testing.T) {
 			_, err = plan.WriteTo(io.Discard)
 		}
 		plan.Close()
-		var damaged *engine.ErrDamaged
-		if !errors.As(err, &damaged) {
+		var failed *broker.Error
+		if !errors.As(err, &failed) || failed.Kind != broker.Damaged {
 			t.Errorf("read from offset %d: %v, want damage", from, err)
+		}
+		// Now it is known, and no response is begun.
+		if _, err := f.Plan(ctx, p, from, 20, 1<<20, true); err == nil {
+			t.Errorf("from offset %d: damage that is known is planned again", from)
 		}
 	}
 	plan, err := f.Plan(ctx, p, 8, 20, 1<<20, true)

@@ -59,6 +59,7 @@ type Broker struct {
 	clusterID string
 	queueIDs  atomic.Uint64 // the last id of a session, channel or consumer
 	squeeze   sync.Mutex    // of the one shard that rewrites on a full disk
+	damage    *damage
 
 	randMu sync.Mutex
 	failed chan struct{}
@@ -90,6 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	b := &Broker{
 		cfg: cfg, view: newView(), flat: flatNames{names: topic.FlatNames{}},
 		placed: newPlaced(partitionsTotalMax), access: access.NewView(), failed: make(chan struct{}),
+		damage: newDamage(),
 	}
 	for i := range cfg.Shards {
 		s, err := b.openShard(ctx, engine.ShardID(i))

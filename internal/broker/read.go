@@ -21,6 +21,7 @@ var chunks = sync.Pool{New: func() any { b := make([]byte, chunkBytes); return &
 // Plan is what a fetch returns of one partition: whole batches, still in
 // their files. It belongs to one goroutine and must be closed.
 type Plan struct {
+	b      *Broker
 	index  *datafile.Index
 	pin    *datafile.Pin
 	pieces []piece
@@ -46,8 +47,8 @@ func (p *Plan) Bytes() int64 { return p.bytes }
 func (p *Plan) Cut() bool { return p.cut }
 
 // WriteTo copies the planned bytes to w, holding one chunk in memory at a
-// time. What is not the batches that the index names it does not write:
-// *engine.ErrDamaged. It implements io.WriterTo.
+// time. What is not the batches that the index names it does not write: the
+// error is Damaged. It implements io.WriterTo.
 func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 	buf := chunks.Get().(*[]byte)
 	defer chunks.Put(buf)
@@ -56,7 +57,7 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 		n, err := p.writePiece(w, x, *buf)
 		done += n
 		if err != nil {
-			return done, err
+			return done, p.b.readError(err)
 		}
 	}
 	return done, nil
@@ -74,7 +75,8 @@ func (p *Plan) writePiece(w io.Writer, x piece, buf []byte) (done int64, err err
 			err = check.done()
 		}
 		if err != nil {
-			return done, damagedBatch(x.file, pos, err)
+			p.b.damage.note(piece{file: x.file, pos: pos, n: int64(len(b))})
+			return done, damagedAt(x.file, pos, err)
 		}
 		n, err := w.Write(b)
 		done += int64(n)
@@ -83,10 +85,6 @@ func (p *Plan) writePiece(w io.Writer, x piece, buf []byte) (done int64, err err
 		}
 	}
 	return done, nil
-}
-
-func damagedBatch(file engine.FileID, pos int64, err error) error {
-	return &engine.ErrDamaged{Path: fmt.Sprintf("data file %016x", uint64(file)), Off: pos, Reason: err.Error()}
 }
 
 // Close lets go of the files. It may be called twice.
@@ -117,12 +115,15 @@ func (p *Plan) add(x piece) {
 // maxBytes. With oneAtLeast the first batch comes even if it is larger.
 func (b *Broker) Plan(ctx context.Context, p *Partition, offset, upTo, maxBytes int64, oneAtLeast bool) (Plan, error) {
 	x := p.shard.index
-	plan := Plan{index: x}
+	plan := Plan{b: b, index: x}
 	it := x.Find(p.log, offset, upTo)
 	err := plan.choose(ctx, it, offset, upTo, maxBytes, oneAtLeast)
+	if err == nil {
+		err = b.damage.check(plan.pieces)
+	}
 	if err != nil {
 		it.Close()
-		return Plan{}, err
+		return Plan{}, b.readError(err)
 	}
 	plan.pin = it.Detach()
 	return plan, nil
@@ -194,7 +195,7 @@ func walkBatches(ctx context.Context, x *datafile.Index, e datafile.Place, fn fu
 			err = errNotBatches
 		}
 		if err != nil {
-			return damagedBatch(e.File, pos, err)
+			return damagedAt(e.File, pos, err)
 		}
 		at.pos = pos
 		if !fn(at) {
@@ -228,7 +229,8 @@ func readBatchAt(b []byte) (batchAt, error) {
 
 // FindTime finds the first record of p, in log order, with a timestamp at or
 // above since (ms).
-func (b *Broker) FindTime(ctx context.Context, p *Partition, since int64) (Found, error) {
+func (b *Broker) FindTime(ctx context.Context, p *Partition, since int64) (_ Found, err error) {
+	defer func() { err = b.readError(err) }()
 	bounds := p.Bounds()
 	it := p.shard.index.FindTime(p.log, bounds.Start, bounds.HighWatermark, since)
 	defer it.Close()
@@ -236,7 +238,8 @@ func (b *Broker) FindTime(ctx context.Context, p *Partition, since int64) (Found
 }
 
 // FindMaxTime finds the first record of p with the largest timestamp.
-func (b *Broker) FindMaxTime(ctx context.Context, p *Partition) (Found, error) {
+func (b *Broker) FindMaxTime(ctx context.Context, p *Partition) (_ Found, err error) {
+	defer func() { err = b.readError(err) }()
 	bounds := p.Bounds()
 	it := p.shard.index.FindMaxTime(p.log, bounds.Start, bounds.HighWatermark)
 	defer it.Close()

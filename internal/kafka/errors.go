@@ -33,6 +33,7 @@ var brokerCodes = map[broker.Kind]*kerr.Error{
 	// A client tries these again, on whatever answers then.
 	broker.Stopping: kerr.NotLeaderForPartition,
 	broker.Failed:   kerr.KafkaStorageError,
+	broker.Damaged:  kerr.KafkaStorageError,
 }
 
 // groupCodes are the codes of the kinds of consumer groups.
