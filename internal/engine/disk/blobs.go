@@ -233,6 +233,7 @@ type blobWriter struct {
 	name     string
 	f        File // nil after Commit or Abort
 	off      int64
+	began    int64 // up to where the file has begun to go to the device
 	borrowed bool
 	err      error // the first failure; nothing works after it
 }
@@ -286,10 +287,38 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 		n += m
 	}
 	w.off += int64(n)
+	if err == nil {
+		err = w.writeOut()
+	}
 	if err != nil {
 		w.err = w.explain(err)
 	}
 	return n, w.err
+}
+
+// writeOutBytes is how much of a blob waits in memory at most before it begins
+// to go to the device. Were it all left to Commit, syncs of the journal would
+// wait behind up to 128 MB.
+const writeOutBytes = 1 << 20
+
+// writeOut begins to write what has gathered, and waits for what was begun
+// before that.
+func (w *blobWriter) writeOut() error {
+	n := w.off - w.began
+	if n < writeOutBytes {
+		return nil
+	}
+	f, ok := w.f.(interface {
+		// WriteOut begins to write n bytes at off to the device, and waits
+		// until the n before them are there. It makes nothing durable.
+		WriteOut(off, n int64) error
+	})
+	if !ok {
+		return nil
+	}
+	off := w.began
+	w.began = w.off
+	return f.WriteOut(off, n)
 }
 
 // Commit syncs the file, gives it its name and syncs the folder.
