@@ -221,10 +221,18 @@ func (j *Journal) flushLocked() {
 		return
 	}
 	s := j.take()
+	j.unlocked(func() {
+		j.write(s)
+		j.finish(s)
+	})
+}
+
+// unlocked calls fn without j.mu, which is held before and after, also when fn
+// panics: the panic is what is to be seen.
+func (j *Journal) unlocked(fn func()) {
 	j.mu.Unlock()
-	j.write(s)
-	j.finish(s)
-	j.mu.Lock()
+	defer j.mu.Lock()
+	fn()
 }
 
 // take closes the open slot. j.mu is held.
@@ -374,23 +382,23 @@ func (j *Journal) tell(s *slot, err error) {
 	var told []Waiter
 	for len(s.waiters) > 0 {
 		told, s.waiters = s.waiters, told[:0]
-		j.mu.Unlock()
-		for _, w := range told {
-			w.Durable(err)
-		}
-		clear(told)
-		j.mu.Lock()
+		j.unlocked(func() {
+			for _, w := range told {
+				w.Durable(err)
+			}
+			clear(told)
+		})
 	}
 	s.waiters = told
 	j.inflight = append(j.inflight[:0], j.inflight[1:]...)
 	if err != nil {
 		waiters := j.open.waiters
 		j.open = &slot{}
-		j.mu.Unlock()
-		for _, w := range waiters {
-			w.Durable(err)
-		}
-		j.mu.Lock()
+		j.unlocked(func() {
+			for _, w := range waiters {
+				w.Durable(err)
+			}
+		})
 	}
 }
 
