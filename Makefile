@@ -90,7 +90,7 @@ test: tools check unit bench-compile ## everything that fits into CI: installs, 
 test-full: tools check unit bench-compile sim mutants kill ## everything, in full
 	./scripts/fuzz.sh 30s
 	cd conformance && WAXWING_FULL=1 go test -count=1 -timeout 60m ./...
-	$(MAKE) bench-restart bench-backlog bench-kafka
+	$(MAKE) bench-restart bench-backlog bench-queues bench-kafka
 
 .PHONY: bench
 bench: ## the hot paths, with allocations
@@ -103,6 +103,12 @@ bench-restart: ## time to ready after kill -9 with GB (10) stored
 .PHONY: bench-backlog
 bench-backlog: ## memory with 10 M messages in 10,000 partitions
 	go run ./bench/backlog
+
+.PHONY: bench-queues
+bench-queues: ## memory with 10 M messages in queues, disk behind GB (10) after an unacknowledged one
+	go run ./bench/queues backlog
+	go run ./bench/queues backlog -queues 1
+	go run ./bench/queues head -gb $(GB)
 
 .PHONY: bench-kafka
 bench-kafka: build tools ## Waxwing and Apache Kafka in turn, same client, with ratios
