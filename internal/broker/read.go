@@ -25,6 +25,7 @@ type Plan struct {
 	pin    *datafile.Pin
 	pieces []piece
 	bytes  int64
+	end    int64 // the offset after the last one that is planned
 	cut    bool
 }
 
@@ -40,7 +41,7 @@ type piece struct {
 func (p *Plan) Bytes() int64 { return p.bytes }
 
 // Cut says whether the byte limit, and not the end of what there is, ended the
-// plan.
+// plan: there is more, be the limit met exactly or not.
 func (p *Plan) Cut() bool { return p.cut }
 
 // WriteTo copies the planned bytes to w, holding one chunk in memory at a
@@ -101,6 +102,7 @@ func (b *Broker) Plan(ctx context.Context, p *Partition, offset, upTo, maxBytes 
 		it.Close()
 		return Plan{}, err
 	}
+	plan.cut = plan.cut || plan.bytes > 0 && plan.bytes >= maxBytes && plan.end < upTo
 	plan.pin = it.Detach()
 	return plan, nil
 }
@@ -111,6 +113,7 @@ func (p *Plan) choose(ctx context.Context, it *datafile.Iter, offset, upTo, maxB
 		whole := e.Base >= offset && e.End() <= upTo && p.bytes+e.Bytes <= maxBytes
 		if whole {
 			p.add(e.File, e.Pos, e.Bytes)
+			p.end = e.End()
 			continue
 		}
 		// The edges of a fetch need not be the edges of an extent.
@@ -136,6 +139,7 @@ func (p *Plan) chooseWithin(ctx context.Context, e datafile.Place, offset, upTo,
 			more, p.cut = false, true
 		default:
 			p.add(e.File, at.pos, at.size)
+			p.end = at.last + 1
 			more = p.bytes < maxBytes
 		}
 		return more

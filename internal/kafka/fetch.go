@@ -257,8 +257,10 @@ func (j *fetchJob) attempt() (ready bool) {
 		if j.there != nil {
 			j.there[at] = fetchable{upTo: fetchEnd(j.isolation, r.bounds), bytes: found}
 		}
-		// What a limit cuts off would not come by waiting.
-		ready = ready || r.err != nil || r.divergence || r.planned && r.plan.Cut() && got > 0
+		// What a limit cuts off would not come by waiting. glance sees it in
+		// the same way: else each change of a partition that is at its limit
+		// would be one more look at all of them, in vain.
+		ready = ready || r.err != nil || r.divergence || r.cut && got > 0
 		if j.full || w.differs(&r) {
 			j.about = append(j.about, r)
 		}
@@ -274,10 +276,15 @@ func (j *fetchJob) attempt() (ready bool) {
 func (j *fetchJob) look(w *fetchWant, left int64, first bool) fetchResult {
 	r := j.check(w)
 	upTo, limit := fetchEnd(j.isolation, r.bounds), min(left, int64(w.maxBytes))
-	if r.err != nil || r.divergence || w.offset >= upTo || limit <= 0 && !first {
+	if r.err != nil || r.divergence || w.offset >= upTo {
+		return r
+	}
+	if limit <= 0 && !first {
+		r.cut = true
 		return r
 	}
 	j.plan(&r, w.offset, upTo, max(limit, 0), first)
+	r.cut = r.planned && r.plan.Cut()
 	return r
 }
 
