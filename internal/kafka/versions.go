@@ -28,6 +28,7 @@ var apis = []api{
 	{kmsg.SyncGroup, 0, 5, "s i32 s 3+:s? 5+:s? 5+:s? [ s b ]"},
 	{kmsg.DescribeGroups, 0, 6, "(s) 3+:i8"},
 	{kmsg.ListGroups, 0, 5, "4+:(s) 5+:(s)"},
+	{kmsg.SASLHandshake, 0, 1, "s"},
 	{kmsg.ApiVersions, 0, 4, "3+:s 3+:s"},
 	{kmsg.CreateTopics, 2, 7, "[ s i32 i16 [ i32 (i32) ] [ s s? ] ] i32 i8"},
 	{kmsg.DeleteTopics, 1, 6, "-5:(s) 6+:[ s? uuid ] i32"},
