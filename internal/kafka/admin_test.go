@@ -384,6 +384,26 @@ func TestWhereTheNodeIs(t *testing.T) {
 		}
 		check(fmt.Sprint("Fetch ", version), resp.Brokers[0].NodeID, resp.Brokers[0].Host, resp.Brokers[0].Port)
 	}
+	// A produce has nothing to say: its request knows no leader epoch, so
+	// that no leader is ever another than its client thinks.
+	for version := int16(10); version <= 13; version++ {
+		for _, name := range []string{"a", "none"} {
+			req := &kmsg.ProduceRequest{Acks: -1, Topics: []kmsg.ProduceRequestTopic{{Topic: name, TopicID: [16]byte{1},
+				Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: 0, Records: batch(t, "v")}, {Partition: 7, Records: batch(t, "v")}}}}}
+			if name == "a" {
+				req.Topics[0].TopicID = topic.ID
+			}
+			resp := conn.ask(req, version).(*kmsg.ProduceResponse)
+			if len(resp.Brokers) != 0 {
+				t.Errorf("Produce %d: %+v", version, resp.Brokers)
+			}
+			for _, p := range resp.Topics[0].Partitions {
+				if p.CurrentLeader.LeaderID != -1 || p.CurrentLeader.LeaderEpoch != -1 {
+					t.Errorf("Produce %d: %+v", version, p)
+				}
+			}
+		}
+	}
 }
 
 func TestListOffsets(t *testing.T) {
