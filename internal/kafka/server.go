@@ -63,8 +63,8 @@ type Server struct {
 	searches chan struct{} // holds one for each search by time
 
 	// Of connections that were closed, of bugs, of partitions that cannot
-	// be read.
-	ends, bugs, unread seldom
+	// be read, of transactions that are refused.
+	ends, bugs, unread, refused seldom
 
 	ctx  context.Context // done when Drain is called
 	stop context.CancelFunc

@@ -47,6 +47,21 @@ var apis = []api{
 	{kmsg.DescribeTopicPartitions, 0, 0, "[ s ] i32 { s i32 }"},
 }
 
+// APIName is the protocol's name of an API, "InitProducerId"; "Unknown" of one
+// that is not served.
+func APIName(key int16) string {
+	switch a := findAPI(key); {
+	case a == nil:
+		return "Unknown"
+	case a.key == kmsg.InitProducerID:
+		return "InitProducerId" // kmsg spells these two in Go's way
+	case a.key == kmsg.SASLHandshake:
+		return "SaslHandshake"
+	default:
+		return a.key.Name()
+	}
+}
+
 // advertisedMin is the lowest version that ApiVersions shows. Produce shows
 // versions 0 to 2, which are not served: librdkafka switches compression off
 // where they are missing (KAFKA-18659), and Apache Kafka shows them too.
