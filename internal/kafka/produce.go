@@ -191,6 +191,7 @@ func (p *produceCall) answer() {
 		}
 		place.BaseOffset, place.LogStartOffset = it.Base, it.Start
 	}
+	p.c.s.count(&p.resp)
 	p.call.frame.release()
 	if p.reply != nil {
 		p.reply.work, p.call.work = p.call.work, share{}
