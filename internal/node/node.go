@@ -152,6 +152,10 @@ func (n *Node) openBroker(ctx context.Context) (err error) {
 		Engine: n.engine, Shards: n.cfg.Shards, ClusterID: n.cfg.ClusterID,
 		Logger: n.cfg.Logger, Settings: n.cfg.settings(),
 	})
+	var other *broker.OtherClusterError
+	if errors.As(err, &other) {
+		return bad("cluster-id", "the folder %s has the id %s and keeps it; %s is for a new folder", n.cfg.DataDir, other.Stored, other.Given)
+	}
 	if err == nil {
 		n.logOverrides()
 	}
