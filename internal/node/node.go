@@ -212,7 +212,8 @@ func (n *Node) serveAMQP(context.Context) error {
 // serve accepts connections until release.
 func (n *Node) serve(what string, ln net.Listener, handle func(context.Context, net.Conn)) {
 	limits := listen.Limits{
-		ConnectionsMax: n.broker.Settings().ConnectionsMax, FilesKept: 256*n.cfg.Shards + 256, Logger: n.cfg.Logger,
+		ConnectionsMax: n.broker.Settings().ConnectionsMax, ConnectionsNow: func() int { return n.broker.Settings().ConnectionsMax },
+		FilesKept: 256*n.cfg.Shards + 256, Logger: n.cfg.Logger,
 	}
 	n.serving.Add(1)
 	go func() {

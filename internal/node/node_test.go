@@ -303,16 +303,16 @@ func TestForeignFolder(t *testing.T) {
 func TestStoredSettingsAreTold(t *testing.T) {
 	cfg := testConfig(t)
 	n := start(t, cfg)
-	if err := n.broker.ConfigureBroker(t.Context(), map[string]string{"log.retention.hours": "5", "message.max.bytes": "9000"}); err != nil {
+	if err := n.broker.ConfigureBroker(t.Context(), map[string]string{"log.retention.ms": "5000", "message.max.bytes": "9000"}); err != nil {
 		t.Fatal(err)
 	}
 	stop(t, n)
 	var log strings.Builder
-	cfg.BrokerConfig = map[string]string{"log.retention.hours": "7"}
+	cfg.BrokerConfig = map[string]string{"log.retention.ms": "7000"}
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	stop(t, start(t, cfg))
 	for _, want := range []string{
-		`level=WARN msg="a stored setting holds instead of the given one" setting=log.retention.hours stored=5 given=7`,
+		`level=WARN msg="a stored setting holds instead of the given one" setting=log.retention.ms stored=5000 given=7000`,
 		`level=INFO msg="a stored setting holds" setting=message.max.bytes stored=9000`,
 	} {
 		if !strings.Contains(log.String(), want) {
