@@ -92,7 +92,7 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	fs.DurationVar(&c.InitialRebalanceDelay, "initial-rebalance-delay", c.InitialRebalanceDelay, "how long a new consumer group waits for more members")
 	fs.DurationVar(&c.RetentionCheck, "retention-check", c.RetentionCheck, "how often retention is applied")
 	fs.Var(s.broker, "broker-config", "a broker setting by Kafka's name; may be repeated")
-	fs.StringVar(&c.ClusterID, "cluster-id", c.ClusterID, "the cluster's id (default: the stored one, made at the first start)")
+	fs.StringVar(&c.ClusterID, "cluster-id", c.ClusterID, "id of the cluster of a new folder, 22 characters as Kafka's tools make them (default: one is made); another than the stored one is refused")
 	fs.Int32Var(&c.NodeID, "node-id", c.NodeID, "this broker's id among Kafka clients")
 	fs.BoolVar(&s.jsonLog, "json-log", false, "write the log as JSON")
 	addEnum(cmd, s.logLevel, "log-level", "", "least serious messages to log")

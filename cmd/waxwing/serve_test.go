@@ -18,7 +18,7 @@ func TestServeFlagsEverywhere(t *testing.T) {
 		"data": "d", "kafka": "127.0.0.1:1", "amqp": "127.0.0.1:2", "amqp-profile": "rabbitmq-4", "http": "127.0.0.1:3",
 		"advertise": "host:4", "engine": "mem", "shards": "5", "default-partitions": "6", "auto-create-topics": "false",
 		"file-bytes": "33554432", "initial-rebalance-delay": "7s", "retention-check": "8s", "broker-config": "log.retention.hours=9",
-		"cluster-id": "c", "node-id": "10", "json-log": "true", "log-level": "warn", "port-file": filepath.Join(t.TempDir(), "p"),
+		"cluster-id": "MkU3OEVBNTcwNTJENDM2Qg", "node-id": "10", "json-log": "true", "log-level": "warn", "port-file": filepath.Join(t.TempDir(), "p"),
 		"pprof": "127.0.0.1:11", "shutdown-timeout": "12s",
 	}
 	cmd, _, err := newRootCommand().Find([]string{"serve"})

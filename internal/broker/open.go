@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -31,8 +30,9 @@ type Config struct {
 	Now    func() time.Time // the clock of all decisions
 	Rand   io.Reader        // topic ids and the cluster id
 	Logger *slog.Logger
-	// ClusterID is what ClusterID returns; "" stands for the one that was
-	// made at the first start.
+	// ClusterID is the id that new data gets, as ParseClusterID reads it; ""
+	// makes one. Of data that has another one Open returns an
+	// *OtherClusterError.
 	ClusterID string
 	// Settings are the broker-wide settings that the operator gave, by
 	// Kafka's names; what is changed later is stored in the log and wins.
@@ -100,6 +100,10 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 			return nil, err
 		}
 		b.shards = append(b.shards, s)
+		if err := b.checkCluster(); err != nil {
+			b.releaseShards()
+			return nil, err
+		}
 		// Groups are spread by a hash over the shards, so their number stays.
 		if n := b.shards[0].d.catalog.Shards; n != 0 && int(n) != cfg.Shards {
 			b.releaseShards()
@@ -393,23 +397,6 @@ func (b *Broker) Err() error {
 	default:
 		return nil
 	}
-}
-
-// found gives a new cluster its id.
-func (b *Broker) found(ctx context.Context) error {
-	home := b.shards[0]
-	id, err := call(ctx, home, func(int64) ([16]byte, error) {
-		if home.d.catalog.Cluster == ([16]byte{}) {
-			e := &topic.Founded{Cluster: b.newID(), Shards: uint32(len(b.shards))}
-			home.log(typeFounded, e, nil, nil)
-		}
-		return home.d.catalog.Cluster, nil
-	})
-	b.clusterID = b.cfg.ClusterID
-	if b.clusterID == "" {
-		b.clusterID = base64.RawURLEncoding.EncodeToString(id[:])
-	}
-	return err
 }
 
 // usable leaves out stored dynamic settings that this version does not take:

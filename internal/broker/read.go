@@ -26,6 +26,7 @@ type Plan struct {
 	pin    *datafile.Pin
 	pieces []piece
 	bytes  int64
+	end    int64 // the offset after the last one that is planned
 	cut    bool
 }
 
@@ -43,7 +44,7 @@ type piece struct {
 func (p *Plan) Bytes() int64 { return p.bytes }
 
 // Cut says whether the byte limit, and not the end of what there is, ended the
-// plan.
+// plan: there is more, be the limit met exactly or not.
 func (p *Plan) Cut() bool { return p.cut }
 
 // WriteTo copies the planned bytes to w, holding one chunk in memory at a
@@ -100,6 +101,7 @@ func (p *Plan) add(x piece) {
 		return
 	}
 	p.bytes += x.n
+	p.end = x.end
 	if k := len(p.pieces); k > 0 {
 		if last := &p.pieces[k-1]; last.file == x.file && last.pos+last.n == x.pos {
 			last.n += x.n
@@ -125,6 +127,7 @@ func (b *Broker) Plan(ctx context.Context, p *Partition, offset, upTo, maxBytes 
 		it.Close()
 		return Plan{}, b.readError(err)
 	}
+	plan.cut = plan.cut || plan.bytes > 0 && plan.bytes >= maxBytes && plan.end < upTo
 	plan.pin = it.Detach()
 	return plan, nil
 }

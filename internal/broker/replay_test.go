@@ -97,7 +97,7 @@ func populate(f *fixture) {
 	}
 	commit(f.t, f, "g", "orders", 1)
 	commit(f.t, f, "other", "gone", 1)
-	must(f.ConfigureBroker(ctx, map[string]string{"num.partitions": "2"}))
+	must(f.ConfigureBroker(ctx, map[string]string{"message.max.bytes": "2000000"}))
 	must(f.DeleteTopic(ctx, gone.ID))
 	f.maintain()
 	f.clock.add(time.Minute)

@@ -14,7 +14,7 @@ func TestSettingsSurvive(t *testing.T) {
 		f := newFixture(t, shards)
 		ctx := context.Background()
 		id := f.create("t", 1, map[string]string{"retention.ms": "1"}).ID
-		if err := f.ConfigureBroker(ctx, map[string]string{"num.partitions": "5", "log.retention.ms": "7000"}); err != nil {
+		if err := f.ConfigureBroker(ctx, map[string]string{"producer.id.expiration.ms": "5", "log.retention.ms": "7000"}); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.ConfigureTopic(ctx, id, map[string]string{"max.message.bytes": "9"}); err != nil {
@@ -23,7 +23,7 @@ func TestSettingsSurvive(t *testing.T) {
 		for round := range 3 {
 			st := f.Settings()
 			tp, _ := f.TopicByID(id)
-			if st.NumPartitions != 5 || tp.Settings.RetentionTime != 7*time.Second || tp.Settings.MaxMessageBytes != 9 {
+			if st.ProducerIDExpiration != 5*time.Millisecond || tp.Settings.RetentionTime != 7*time.Second || tp.Settings.MaxMessageBytes != 9 {
 				t.Fatalf("round %d: %+v, %+v", round, st, tp.Settings)
 			}
 			if round == 1 {
@@ -35,7 +35,7 @@ func TestSettingsSurvive(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.restart()
-		if st := f.Settings(); st.NumPartitions != 1 || len(f.SettingOverrides()) != 0 {
+		if st := f.Settings(); st.ProducerIDExpiration != 24*time.Hour || len(f.SettingOverrides()) != 0 {
 			t.Fatalf("%+v", st)
 		}
 	})
@@ -45,15 +45,15 @@ func TestSettingsSurvive(t *testing.T) {
 // hold.
 func TestStoredSettingsOfAnotherVersion(t *testing.T) {
 	f := newFixture(t, 1)
-	stored := map[string]string{"num.partitions": "5", "no.such.setting": "x", "message.max.bytes": "-7"}
+	stored := map[string]string{"max.connections": "5", "num.partitions": "5", "no.such.setting": "x", "message.max.bytes": "-7"}
 	if err := f.StoreSettings(context.Background(), stored); err != nil {
 		t.Fatal(err)
 	}
 	f.restart()
-	if st := f.Settings(); st.NumPartitions != 5 || st.Topic.MaxMessageBytes != 1048588 {
+	if st := f.Settings(); st.ConnectionsMax != 5 || st.NumPartitions != 1 || st.Topic.MaxMessageBytes != 1048588 {
 		t.Fatalf("%+v", st)
 	}
-	if got := f.SettingOverrides(); !maps.Equal(got, map[string]string{"num.partitions": "5"}) {
+	if got := f.SettingOverrides(); !maps.Equal(got, map[string]string{"max.connections": "5"}) {
 		t.Fatalf("%v", got)
 	}
 }

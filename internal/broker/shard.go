@@ -214,6 +214,7 @@ func (s *shard) published(c journal.Committed) {
 	epoch := uint32(s.eng.Epoch())
 	for _, e := range c.Extents {
 		if p := s.parts[e.Log]; p != nil {
+			p.bytesIn.Add(uint64(e.Bytes))
 			p.advance(e.Base, e.Base+e.Count, epoch)
 		}
 	}
@@ -271,6 +272,7 @@ func (s *shard) showPartition(t TopicID, index int32, log datafile.LogID, l *top
 	if l != nil {
 		p.start.Store(l.Start)
 		p.next.Store(l.Next)
+		p.found = l.Next
 		p.epochs = append(p.epochs, l.Epochs...)
 	}
 	s.parts[log] = p

@@ -233,7 +233,7 @@ func TestSettingsHaveATotalLimit(t *testing.T) {
 	t.Cleanup(f.close)
 	ctx := context.Background()
 	text := func(n int) map[string]string {
-		return map[string]string{"follower.replication.throttled.replicas": strings.Repeat("x", n)}
+		return map[string]string{"follower.replication.throttled.replicas": strings.Repeat("1:1,", n/4-1) + "1:1"}
 	}
 	var last *broker.Topic
 	for i := 0; ; i++ {

@@ -30,8 +30,12 @@ type Partition struct {
 	log   datafile.LogID
 
 	start, next atomic.Int64
+	found       int64 // next when the broker started, or the partition was made
 	deleted     atomic.Bool
 	watch       watchers
+
+	// See traffic.go.
+	bytesIn, bytesOut, recordsOut atomic.Uint64
 
 	mu     sync.Mutex
 	epochs []topic.EpochStart

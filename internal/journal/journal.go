@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/datafile"
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -86,6 +87,8 @@ type Stats struct {
 	Slots   atomic.Uint64
 	Entries atomic.Uint64
 	Bytes   atomic.Uint64 // head and data
+	// Syncs is how long the engine took to make a slot durable.
+	Syncs Latency
 }
 
 // slot is the slot that is being filled, or in flight.
@@ -98,7 +101,8 @@ type slot struct {
 	notes      []any
 	waiters    []Waiter
 	ticket     engine.Ticket
-	published  bool // durable and in the view; its waiters are being told
+	handed     time.Time // to the engine
+	published  bool      // durable and in the view; its waiters are being told
 	exts       []datafile.Extent
 	pieces     [][]byte
 }
@@ -322,12 +326,13 @@ func (j *Journal) write(s *slot) {
 	if mutant.On(mutant.ViewBeforeDurable) {
 		j.publish(Committed{Extents: s.exts, Notes: s.notes, Time: s.last})
 	}
+	s.handed = time.Now()
 	t := j.shard.Append(j.headBuf, s.pieces, true)
 	var err error
 	if j.traits.Pipeline > 1 {
 		j.headBuf = nil // the engine may still be reading it
-	} else {
-		_, err = t.Wait() // no slot may follow one that failed
+	} else if _, err = t.Wait(); err == nil { // no slot may follow one that failed
+		j.stats.Syncs.observe(time.Since(s.handed))
 	}
 	j.mu.Lock()
 	s.ticket = t
@@ -350,6 +355,9 @@ func (j *Journal) fail(err error) {
 // finish waits for s, publishes it and tells its waiters.
 func (j *Journal) finish(s *slot) {
 	at, err := s.ticket.Wait()
+	if err == nil && j.traits.Pipeline > 1 { // else write has done so
+		j.stats.Syncs.observe(time.Since(s.handed))
+	}
 	if err == nil {
 		err = j.Err() // a slot before it failed
 	}

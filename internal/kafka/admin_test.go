@@ -384,6 +384,26 @@ func TestWhereTheNodeIs(t *testing.T) {
 		}
 		check(fmt.Sprint("Fetch ", version), resp.Brokers[0].NodeID, resp.Brokers[0].Host, resp.Brokers[0].Port)
 	}
+	// A produce has nothing to say: its request knows no leader epoch, so
+	// that no leader is ever another than its client thinks.
+	for version := int16(10); version <= 13; version++ {
+		for _, name := range []string{"a", "none"} {
+			req := &kmsg.ProduceRequest{Acks: -1, Topics: []kmsg.ProduceRequestTopic{{Topic: name, TopicID: [16]byte{1},
+				Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: 0, Records: batch(t, "v")}, {Partition: 7, Records: batch(t, "v")}}}}}
+			if name == "a" {
+				req.Topics[0].TopicID = topic.ID
+			}
+			resp := conn.ask(req, version).(*kmsg.ProduceResponse)
+			if len(resp.Brokers) != 0 {
+				t.Errorf("Produce %d: %+v", version, resp.Brokers)
+			}
+			for _, p := range resp.Topics[0].Partitions {
+				if p.CurrentLeader.LeaderID != -1 || p.CurrentLeader.LeaderEpoch != -1 {
+					t.Errorf("Produce %d: %+v", version, p)
+				}
+			}
+		}
+	}
 }
 
 func TestListOffsets(t *testing.T) {
@@ -580,10 +600,8 @@ func TestConfigs(t *testing.T) {
 		{topic, "a", false, 9, "cleanup.policy", "delete", kerr.InvalidRequest},
 		{topic, "b", false, set, "retention.ms", "1", kerr.UnknownTopicOrPartition},
 		{node, "1", false, set, "log.retention.ms", "9000", nil},
-		{node, "", false, set, "num.partitions", "7", nil},
-		{node, "", true, set, "num.partitions", "x", kerr.InvalidConfig},
-		{node, "1", false, set, "max.connections", "5", kerr.InvalidConfig},
-		{node, "3", false, set, "num.partitions", "7", kerr.InvalidRequest},
+		{node, "", false, set, "max.connections", "7", nil},
+		{node, "3", false, set, "message.max.bytes", "7", kerr.InvalidRequest},
 		{kmsg.ConfigResourceTypeBrokerLogger, "1", false, set, "root", "DEBUG", kerr.InvalidRequest},
 	} {
 		if got := alter(c.kind, c.name, c.validateOnly, c.op, c.key, c.value); got != c.want {
@@ -596,7 +614,7 @@ func TestConfigs(t *testing.T) {
 	if r := describe(node, ""); len(r.Configs) != 2 {
 		t.Errorf("dynamic settings: %+v", r.Configs)
 	}
-	if n.Settings().NumPartitions != 7 || n.Settings().Topic.RetentionTime != 9*time.Second {
+	if n.Settings().ConnectionsMax != 7 || n.Settings().Topic.RetentionTime != 9*time.Second {
 		t.Errorf("in force: %+v", n.Settings())
 	}
 
@@ -611,6 +629,100 @@ func TestConfigs(t *testing.T) {
 	req.Resources[0].Configs[0].Value = nil
 	if r := conn.ask(req, 2).(*kmsg.AlterConfigsResponse).Resources[0]; r.ErrorCode != kerr.InvalidRequest.Code {
 		t.Errorf("null: %+v", r)
+	}
+}
+
+// TestConfigsAreRefusedAsInKafka: what Apache Kafka 4.4.0 answered to the same
+// changes, each by itself, and how it then showed the topic's value. Where
+// this broker differs on purpose, Kafka's answer stands beside.
+func TestConfigsAreRefusedAsInKafka(t *testing.T) {
+	const topic, node = kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker
+	const set, remove, add, subtract = 0, 1, 2, 3
+	n := start(t)
+	n.topic(t, "a", 1)
+	conn := n.dial(t)
+	alter := func(kind kmsg.ConfigResourceType, name string, op kmsg.IncrementalAlterConfigOp, key, value string) string {
+		t.Helper()
+		req := &kmsg.IncrementalAlterConfigsRequest{Resources: []kmsg.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kind, ResourceName: name, Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: key, Op: op, Value: &value}}}}}
+		r := conn.ask(req, 1).(*kmsg.IncrementalAlterConfigsResponse).Resources[0]
+		if (r.ErrorCode == 0) != (r.ErrorMessage == nil) {
+			t.Errorf("op %d %s=%s: error %d without a text, or the reverse", op, key, value, r.ErrorCode)
+		}
+		return kafka.ErrorName(r.ErrorCode)
+	}
+	const ok, config, request = "NONE", "INVALID_CONFIG", "INVALID_REQUEST"
+	for _, c := range []struct {
+		op               kmsg.IncrementalAlterConfigOp
+		key, value, want string
+		shown            string
+	}{
+		{set, "retention.ms", " 5 ", ok, "5"}, {set, "retention.ms", "+6", ok, "6"}, {set, "retention.ms", "5.0", config, "6"},
+		{set, "retention.ms", "", config, "6"}, {set, "retention.ms", "-2", config, "6"}, {set, "retention.ms", "0", ok, "0"},
+		{set, "retention.bytes", "-2", ok, "-2"}, {set, "retention.bytes", "0", ok, "0"},
+		{set, "preallocate", "TRUE", ok, "true"}, {set, "preallocate", "yes", config, "true"}, {set, "preallocate", "1", config, "true"},
+		{set, "min.cleanable.dirty.ratio", "1.01", config, "0.5"}, {set, "min.cleanable.dirty.ratio", " 0.4 ", ok, "0.4"},
+		{set, "min.cleanable.dirty.ratio", "NaN", config, "0.4"}, // Kafka takes it, and compacts never
+		{set, "message.timestamp.type", " CreateTime ", ok, "CreateTime"}, {set, "message.timestamp.type", "createtime", config, "CreateTime"},
+		{set, "compression.gzip.level", "0", config, "-1"}, {set, "compression.gzip.level", "10", config, "-1"}, {set, "compression.gzip.level", "9", ok, "9"},
+		{set, "compression.lz4.level", "0", config, "9"}, {set, "compression.lz4.level", "18", config, "9"}, {set, "compression.lz4.level", "17", ok, "17"},
+		{set, "compression.zstd.level", "23", config, "3"}, {set, "compression.zstd.level", "-131073", config, "3"},
+		{set, "segment.bytes", "1048575", config, "1073741824"}, {set, "segment.bytes", "1048576", ok, "1048576"},
+		{set, "segment.ms", "0", config, "604800000"}, {set, "segment.index.bytes", "3", config, "10485760"},
+		{set, "flush.messages", "0", config, "9223372036854775807"}, {set, "index.interval.bytes", "-1", config, "4096"},
+		{set, "leader.replication.throttled.replicas", "x", config, ""}, {set, "leader.replication.throttled.replicas", "*", ok, "*"},
+		{set, "leader.replication.throttled.replicas", "*,0:1", config, "*"}, {set, "leader.replication.throttled.replicas", "0:1,0:1", ok, "0:1,0:1"},
+		{add, "leader.replication.throttled.replicas", "5:1,0:1", ok, "0:1,0:1,5:1"}, {add, "leader.replication.throttled.replicas", "7:1", ok, "0:1,0:1,5:1,7:1"},
+		{add, "leader.replication.throttled.replicas", "x", config, "0:1,0:1,5:1,7:1"}, {subtract, "leader.replication.throttled.replicas", "7:1", ok, "0:1,0:1,5:1"},
+		{subtract, "leader.replication.throttled.replicas", "9:9", ok, "0:1,0:1,5:1"}, {set, "leader.replication.throttled.replicas", "", ok, ""},
+		{set, "cleanup.policy", "", ok, ""}, {set, "cleanup.policy", "delete,delete", ok, "delete"}, {set, "cleanup.policy", " delete ", ok, "delete"},
+		{set, "cleanup.policy", "delete,", config, "delete"}, {set, "cleanup.policy", "DELETE", config, "delete"}, {add, "cleanup.policy", "delete", ok, "delete"},
+		{add, "retention.ms", "5", config, "0"}, {subtract, "retention.ms", "5", config, "0"},
+		{set, "min.compaction.lag.ms", "100", ok, "100"}, {set, "max.compaction.lag.ms", "50", config, "9223372036854775807"}, {remove, "min.compaction.lag.ms", "", ok, "0"},
+		{set, "local.retention.ms", "-3", config, "-2"}, {set, "remote.log.delete.on.disable", "false", ok, "false"},
+		{set, "no.such", "5", config, "none"}, {add, "no.such", "5", config, "none"}, {subtract, "no.such", "5", config, "none"}, {remove, "no.such", "", ok, "none"}, {set, "", "5", config, "none"},
+		{9, "cleanup.policy", "delete", request, "delete"}, // Kafka: UNKNOWN_SERVER_ERROR
+	} {
+		if got := alter(topic, "a", c.op, c.key, c.value); got != c.want {
+			t.Errorf("op %d %s=%q: %s, want %s", c.op, c.key, c.value, got, c.want)
+		}
+		req := &kmsg.DescribeConfigsRequest{Resources: []kmsg.DescribeConfigsRequestResource{{ResourceType: topic, ResourceName: "a", ConfigNames: []string{c.key}}}}
+		shown := "none"
+		if configs := conn.ask(req, 4).(*kmsg.DescribeConfigsResponse).Resources[0].Configs; len(configs) == 1 {
+			shown = *configs[0].Value
+		}
+		if shown != c.shown {
+			t.Errorf("op %d %s=%q: shown as %q, want %q", c.op, c.key, c.value, shown, c.shown)
+		}
+	}
+	if got := alter(topic, "", set, "retention.ms", "5"); got != request {
+		t.Errorf("all topics: %s", got)
+	}
+	for _, c := range []struct {
+		op               kmsg.IncrementalAlterConfigOp
+		key, value, want string
+	}{
+		{set, "log.retention.ms", "0", request}, {set, "log.retention.ms", "-2", ok}, {set, "log.retention.ms", "x", request}, {set, "log.retention.ms", " 5000 ", ok},
+		{add, "log.retention.ms", "1", config}, {add, "log.cleanup.policy", "delete", ok},
+		{add, "no.such", "1", config}, {subtract, "no.such", "1", config}, {remove, "no.such", "", ok},
+		{set, "no.such", "1", config}, // Kafka takes it, for plugins
+		{set, "log.retention.hours", "5", request}, {set, "log.retention.minutes", "5", request}, {set, "num.partitions", "3", request},
+		{set, "auto.create.topics.enable", "true", request}, {set, "delete.topic.enable", "true", request}, {set, "fetch.max.bytes", "57671680", request},
+		{set, "max.request.partition.size.limit", "2000", request}, {set, "default.replication.factor", "1", request},
+		{set, "connections.max.idle.ms", "600000", request}, {set, "group.max.size", "5000", request}, {set, "socket.request.max.bytes", "1000000", request},
+		{set, "log.retention.check.interval.ms", "300000", request}, {remove, "log.retention.hours", "", ok},
+		{set, "max.connections", "10000", ok}, {set, "producer.id.expiration.ms", "86400000", ok}, {set, "message.max.bytes", "1048588", ok},
+		{set, "message.max.bytes", "-1", request}, {set, "message.max.bytes", "x", request}, {set, "compression.type", "producer", ok},
+		{set, "unclean.leader.election.enable", "false", ok}, {set, "log.segment.bytes", "14", request}, {set, "log.segment.bytes", "1048576", ok},
+		{set, "log.retention.bytes", "-1", ok}, {set, "log.message.timestamp.type", "CreateTime", ok}, {set, "log.message.timestamp.after.max.ms", "3600000", ok},
+		{set, "min.insync.replicas", "1", ok}, // Kafka refuses it for one broker, and takes it for all
+		{set, "node.id", "1", config},         // Kafka: INVALID_REQUEST; here it is no setting
+	} {
+		for _, name := range []string{"", "1"} {
+			if got := alter(node, name, c.op, c.key, c.value); got != c.want {
+				t.Errorf("broker %q: op %d %s=%q: %s, want %s", name, c.op, c.key, c.value, got, c.want)
+			}
+		}
 	}
 }
 

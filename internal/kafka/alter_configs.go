@@ -14,9 +14,12 @@ import (
 // AlterConfigs (key 33), versions 0 to 2.
 //
 // Behaviour: replaces all overrides of a topic, or all dynamic settings of the
-// broker (its id or ""; the two are the same here). Settings that are read at
-// start are INVALID_CONFIG, as are unknown ones and bad values, with a text
-// that says what is allowed. A resource that is named twice is INVALID_REQUEST.
+// broker (its id or ""; the two are the same here). A text says what is wrong
+// and what is allowed; the code is Kafka's: INVALID_CONFIG for topics,
+// INVALID_REQUEST for bad values of the broker's settings and for those that
+// are read at start. Unknown ones are INVALID_CONFIG for both (of the broker's
+// Kafka stores them, for plugins). A resource that is named twice is
+// INVALID_REQUEST.
 
 func (s *Server) alterConfigs(rq *request, req *kmsg.AlterConfigsRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
@@ -86,6 +89,9 @@ func (s *Server) configure(ctx context.Context, kind kmsg.ConfigResourceType, na
 	st := s.broker.Settings()
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:
+		if name == "" {
+			return refuse(kerr.InvalidRequest, "there are no settings of all topics: those of the broker hold")
+		}
 		t, err := s.topic(false, name, [16]byte{})
 		if err != nil {
 			return s.nameError(name, err)
@@ -95,7 +101,7 @@ func (s *Server) configure(ctx context.Context, kind kmsg.ConfigResourceType, na
 			return err
 		}
 		if _, err := settings.ParseTopic(st, values); err != nil || validateOnly {
-			return invalidConfig(err)
+			return invalidConfig(err, kerr.InvalidConfig)
 		}
 		return s.broker.ConfigureTopic(ctx, t.ID, values)
 	case kmsg.ConfigResourceTypeBroker:
@@ -107,7 +113,7 @@ func (s *Server) configure(ctx context.Context, kind kmsg.ConfigResourceType, na
 			return err
 		}
 		if _, err := settings.ParseBroker(st.Static(), values); err != nil || validateOnly {
-			return invalidConfig(err)
+			return invalidConfig(err, kerr.InvalidRequest)
 		}
 		return s.broker.ConfigureBroker(ctx, values)
 	}
@@ -123,11 +129,15 @@ func copied(m map[string]string) map[string]string {
 	return c
 }
 
-// invalidConfig gives an error of package settings its code.
-func invalidConfig(err error) error {
+// invalidConfig gives an error of package settings its code: bad, or
+// INVALID_CONFIG if there is no such setting.
+func invalidConfig(err error, bad *kerr.Error) error {
 	var se *settings.Error
 	if errors.As(err, &se) {
-		return refuse(kerr.InvalidConfig, se.Text)
+		if se.Unknown {
+			bad = kerr.InvalidConfig
+		}
+		return refuse(bad, se.Text)
 	}
 	return err
 }

@@ -57,6 +57,7 @@ func (c *conn) unsupportedApiVersions(k *call, h header) error {
 	resp := kmsg.NewPtrApiVersionsResponse()
 	resp.ErrorCode = kerr.UnsupportedVersion.Code
 	resp.ApiKeys = append(resp.ApiKeys, versionsOf(findAPI(h.key).api))
+	c.s.count(resp)
 	r.message = resp
 	c.complete(r)
 	return nil

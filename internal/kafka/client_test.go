@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
 
 // The tests of this file use franz-go as anybody would.
@@ -306,5 +307,15 @@ func TestATopicThatIsCreatedAgainIsAnotherOne(t *testing.T) {
 	}
 	if r := consume(t, again, 1)[0]; string(r.Value) != "new" || r.Offset != 0 {
 		t.Errorf("got %q at %d", r.Value, r.Offset)
+	}
+}
+
+// TestAClientThatLogsIn is told that nobody does here; without SaslHandshake
+// it would see its connection end, and dial again.
+func TestAClientThatLogsIn(t *testing.T) {
+	n := start(t)
+	c := n.client(t, kgo.SASL(plain.Auth{User: "u", Pass: "p"}.AsMechanism()))
+	if err := c.Ping(context30(t)); !errors.Is(err, kerr.IllegalSaslState) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -357,6 +357,7 @@ func sized[Q kmsg.Request](c *conn, k *call, size func(Q) int64, handle func(*re
 	if c.ctx.Err() != nil {
 		return context.Cause(c.ctx) // what is half done is no answer
 	}
+	c.s.count(resp)
 	b, err := appendResponse(nil, r, resp)
 	if err != nil {
 		return err
@@ -388,6 +389,7 @@ func later[Q kmsg.Request](c *conn, k *call, prompt bool, handle func(*request, 
 		r.work, k.work = k.work, share{}
 	}
 	forget := handle(rq, req, func(resp kmsg.Response) {
+		c.s.count(resp)
 		r.message = resp
 		c.complete(r)
 		c.mu.Lock()

@@ -360,7 +360,7 @@ func TestBadInput(t *testing.T) {
 		"one byte above the limit":    binary.BigEndian.AppendUint32(nil, 1_000_001),
 		"an unknown API":              head(1000, 0),
 		"a negative API":              head(-1, 0),
-		"an API that is not served":   head(kmsg.SASLHandshake.Int16(), 1),
+		"an API that is not served":   head(kmsg.SASLAuthenticate.Int16(), 1),
 		"a version that is too old":   head(kmsg.Produce.Int16(), 2),
 		"a version that is too new":   head(kmsg.Metadata.Int16(), 99),
 		"a negative version":          head(kmsg.Metadata.Int16(), -1),

@@ -73,3 +73,16 @@ func FetchEncoding(n int) func() int64 {
 		return r.size
 	}
 }
+
+// HoldWork takes all memory of decoded requests until release is called. It is
+// no loan, so nobody can call it in.
+func (s *Server) HoldWork() (release func()) {
+	if !s.work.free.TryAcquire(s.work.total) {
+		panic("some of the memory is in use")
+	}
+	return func() { s.work.free.Release(s.work.total) }
+}
+
+// SetSessionPartitionsMax bounds what all fetch sessions remember, before the
+// first connection.
+func (s *Server) SetSessionPartitionsMax(n int) { s.sessions.partitionsMax = n }

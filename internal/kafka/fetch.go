@@ -48,6 +48,7 @@ type fetchJob struct {
 	wants     []*fetchWant  // no partition twice
 	rotation  int
 	about     []fetchResult
+	waited    time.Duration
 
 	// What there is for each want and for all together. Kept while the fetch
 	// waits.
@@ -85,6 +86,7 @@ func (c *conn) fetch(k *call) error {
 		}
 	}()
 	if err := j.open(req); err != nil {
+		c.s.countFetch(err, nil)
 		j.answer(encodeFetch(r, j.version, err, 0, nil, leader{}, false))
 		return nil
 	}
@@ -181,6 +183,7 @@ func (j *fetchJob) wait() error {
 		}
 		j.drop()
 		j.about = nil
+		begun := time.Now()
 		for enough := false; more && !enough; {
 			select {
 			case <-w.C():
@@ -196,6 +199,7 @@ func (j *fetchJob) wait() error {
 				return nil // nobody is there to answer
 			}
 		}
+		j.waited += time.Since(begun)
 		if !more {
 			j.attempt()
 		}
@@ -257,8 +261,10 @@ func (j *fetchJob) attempt() (ready bool) {
 		if j.there != nil {
 			j.there[at] = fetchable{upTo: fetchEnd(j.isolation, r.bounds), bytes: found}
 		}
-		// What a limit cuts off would not come by waiting.
-		ready = ready || r.err != nil || r.divergence || r.planned && r.plan.Cut() && got > 0
+		// What a limit cuts off would not come by waiting. glance sees it in
+		// the same way: else each change of a partition that is at its limit
+		// would be one more look at all of them, in vain.
+		ready = ready || r.err != nil || r.divergence || r.cut && got > 0
 		if j.full || w.differs(&r) {
 			j.about = append(j.about, r)
 		}
@@ -274,10 +280,15 @@ func (j *fetchJob) attempt() (ready bool) {
 func (j *fetchJob) look(w *fetchWant, left int64, first bool) fetchResult {
 	r := j.check(w)
 	upTo, limit := fetchEnd(j.isolation, r.bounds), min(left, int64(w.maxBytes))
-	if r.err != nil || r.divergence || w.offset >= upTo || limit <= 0 && !first {
+	if r.err != nil || r.divergence || w.offset >= upTo {
+		return r
+	}
+	if limit <= 0 && !first {
+		r.cut = true
 		return r
 	}
 	j.plan(&r, w.offset, upTo, max(limit, 0), first)
+	r.cut = r.planned && r.plan.Cut()
 	return r
 }
 
@@ -348,6 +359,12 @@ func (j *fetchJob) finish() {
 	if j.version < 10 {
 		j.refuseZstd()
 	}
+	for i := range j.about {
+		if r := &j.about[i]; r.planned {
+			r.want.part.Sent(r.want.offset, &r.plan)
+		}
+	}
+	j.c.s.countFetch(nil, j.about)
 	const readCommitted = 1
 	resp := encodeFetch(j.reply, j.version, nil, id, j.about, j.c.s.leader(), j.isolation == readCommitted)
 	j.about = nil
@@ -355,7 +372,7 @@ func (j *fetchJob) finish() {
 }
 
 func (j *fetchJob) answer(resp *fetchResponse) {
-	j.reply.fetch = resp
+	j.reply.fetch, j.reply.waited = resp, j.waited
 	j.reply.work, j.work = j.work, share{}
 	j.c.complete(j.reply)
 }

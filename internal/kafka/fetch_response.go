@@ -30,6 +30,7 @@ type fetchResult struct {
 	bounds     broker.Bounds
 	plan       broker.Plan
 	planned    bool // plan is to be closed
+	cut        bool // a limit, and not the end of what there is, ended it
 	diverges   broker.EpochEnd
 	divergence bool
 }

@@ -67,7 +67,7 @@ type fetchSession struct {
 
 	// Guarded by sessions.mu.
 	epoch   int32
-	counted int // partitions that count against sessionPartitionsMax
+	counted int // partitions that count against sessions.partitionsMax
 	used    time.Time
 	lru     *list.Element
 	gone    bool
@@ -75,8 +75,9 @@ type fetchSession struct {
 
 // sessions are all sessions of a server.
 type sessions struct {
-	slots int
-	now   func() time.Time
+	slots         int
+	partitionsMax int // of all together
+	now           func() time.Time
 
 	mu      sync.Mutex
 	byID    map[int32]*fetchSession
@@ -85,7 +86,7 @@ type sessions struct {
 }
 
 func newSessions(slots int, now func() time.Time) *sessions {
-	return &sessions{slots: slots, now: now, byID: map[int32]*fetchSession{}, lru: list.New()}
+	return &sessions{slots: slots, partitionsMax: sessionPartitionsMax, now: now, byID: map[int32]*fetchSession{}, lru: list.New()}
 }
 
 // create makes a session for these wants; nil if there is no room.
@@ -93,10 +94,10 @@ func (ss *sessions) create(wants fetchWants, byID bool) *fetchSession {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	n := len(wants.list)
-	if n == 0 || ss.slots == 0 || n > sessionPartitionsMax || wants.longName {
+	if n == 0 || ss.slots == 0 || n > ss.partitionsMax || wants.longName {
 		return nil
 	}
-	for len(ss.byID) >= ss.slots || ss.counted+n > sessionPartitionsMax {
+	for len(ss.byID) >= ss.slots || ss.counted+n > ss.partitionsMax {
 		oldest := ss.lru.Back().Value.(*fetchSession)
 		if ss.now().Sub(oldest.used) < sessionIdle {
 			return nil
@@ -183,7 +184,7 @@ func (ss *sessions) update(s *fetchSession, req *kmsg.FetchRequest) error {
 	n := len(s.wants.list)
 	ss.counted += n - s.counted
 	s.counted = n
-	if ss.counted > sessionPartitionsMax || s.wants.longName {
+	if ss.counted > ss.partitionsMax || s.wants.longName {
 		ss.remove(s)
 		return kerr.FetchSessionIDNotFound
 	}

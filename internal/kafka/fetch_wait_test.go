@@ -174,6 +174,49 @@ func TestAFetchWaitsForEnough(t *testing.T) {
 	}
 }
 
+// TestAFetchIsAnsweredAtItsLimit: when a partition has more than the fetch may
+// take of it, waiting brings nothing, also if what it takes meets the limit
+// exactly or the limit is nothing at all. It used to look at all partitions
+// again for each change, until max_wait.
+func TestAFetchIsAnsweredAtItsLimit(t *testing.T) {
+	one := int32(len(batch(t, "v")))
+	for name, c := range map[string]struct {
+		limits [2]int32 // of the partitions
+		fill   []int    // partitions that get a batch before and
+		change int      // one that gets some while the fetch waits
+	}{
+		"exactly":    {[2]int32{one, 1 << 20}, []int{0}, 0},
+		"of two":     {[2]int32{2 * one, 1 << 20}, []int{0, 0}, 0},
+		"no room":    {[2]int32{1 << 20, 0}, []int{0}, 1},
+		"a negative": {[2]int32{1 << 20, -1}, []int{0}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := start(t)
+			topic := n.topic(t, "orders", 2)
+			for _, i := range c.fill {
+				putBatch(t, n, topic.Partitions[i], batch(t, "v"))
+			}
+			req := fetchOf(2, topic)
+			req.MinBytes, req.MaxWaitMillis = 1<<19, 600_000
+			for i, limit := range c.limits {
+				req.Topics[0].Partitions[i].PartitionMaxBytes = limit
+			}
+			conn := n.dial(t)
+			id := conn.send(req, 12)
+			for range 3 {
+				putBatch(t, n, topic.Partitions[c.change], batch(t, "v"))
+			}
+			got := 0
+			for _, p := range conn.receive(req, id).(*kmsg.FetchResponse).Topics[0].Partitions {
+				got += len(values(t, p.RecordBatches))
+			}
+			if got != len(c.fill) {
+				t.Errorf("%d records, want %d", got, len(c.fill))
+			}
+		})
+	}
+}
+
 // TestSessionsRememberNoLongNames: a name that no topic can have is answered,
 // and not kept.
 func TestSessionsRememberNoLongNames(t *testing.T) {

@@ -19,6 +19,13 @@ func (s *Server) findCoordinator(rq *request, req *kmsg.FindCoordinatorRequest) 
 	if req.CoordinatorType == groupCoordinator {
 		s.ensureOffsetsTopic(rq)
 	}
+	if req.CoordinatorType == transactionCoordinator {
+		first := req.CoordinatorKey
+		if len(req.CoordinatorKeys) > 0 {
+			first = req.CoordinatorKeys[0]
+		}
+		s.refuseTransaction(kmsg.FindCoordinator, rq.clientID, rq.host, first)
+	}
 	if req.Version < 4 {
 		c := s.coordinator(req.CoordinatorType, req.CoordinatorKey)
 		resp.NodeID, resp.Host, resp.Port = c.NodeID, c.Host, c.Port

@@ -91,12 +91,35 @@ func alterOne(values map[string]string, c *kmsg.IncrementalAlterConfigsRequestRe
 	if c.Op != kmsg.IncrementalAlterConfigOpAppend && c.Op != kmsg.IncrementalAlterConfigOpSubtract {
 		return refuse(kerr.InvalidRequest, fmt.Sprintf("unknown operation %d", c.Op))
 	}
-	given := once[string]{}
-	added := slices.DeleteFunc(settings.Words(*c.Value), func(w string) bool { return !given.first(w) })
-	words := slices.DeleteFunc(settings.Words(old), func(w string) bool { return given.has(w) })
+	words, given := settings.Words(old), settings.Words(*c.Value)
 	if c.Op == kmsg.IncrementalAlterConfigOpAppend {
-		words = append(words, added...)
+		words = appendNew(words, given)
+	} else {
+		words = without(words, given)
 	}
 	values[c.Name] = strings.Join(words, ",")
 	return nil
+}
+
+// appendNew adds the words that are not there yet, each once.
+func appendNew(words, more []string) []string {
+	there := once[string]{}
+	for _, w := range words {
+		there.first(w)
+	}
+	for _, w := range more {
+		if there.first(w) {
+			words = append(words, w)
+		}
+	}
+	return words
+}
+
+// without leaves words out.
+func without(words, less []string) []string {
+	gone := once[string]{}
+	for _, w := range less {
+		gone.first(w)
+	}
+	return slices.DeleteFunc(words, gone.has)
 }

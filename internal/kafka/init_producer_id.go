@@ -16,6 +16,7 @@ func (s *Server) initProducerID(rq *request, req *kmsg.InitProducerIDRequest) km
 	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
 	if req.TransactionalID != nil {
+		s.refuseTransaction(kmsg.InitProducerID, rq.clientID, rq.host, *req.TransactionalID)
 		resp.ErrorCode = code(errTransactions)
 		return resp
 	}

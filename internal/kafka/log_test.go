@@ -8,8 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/kafka"
+	"github.com/waxwing-mq/waxwing/internal/record"
 )
 
 // logLines keeps what is logged as a warning or worse.
@@ -92,4 +96,62 @@ func TestPeersDoNotFillTheLog(t *testing.T) {
 		lines := log.all()
 		return strings.Contains(lines[len(lines)-1], "left out before")
 	})
+}
+
+// TestTransactionsAreRefusedInTheLog: the code that a client gets reads as if
+// it had no right; the log says which client it was and what is the matter.
+func TestTransactionsAreRefusedInTheLog(t *testing.T) {
+	id := "tx" + strings.Repeat("x", 200)
+	marked := func(t testing.TB) []byte {
+		return record.Append(nil, record.BatchSpec{
+			Transactional: true, Producer: &record.Producer{ID: 1},
+			Records: []record.Record{{Timestamp: time.Now().UnixMilli(), Value: []byte("v")}},
+		})
+	}
+	for name, c := range map[string]struct {
+		request func(*asker) kmsg.Request
+		version int16
+		want    string
+	}{
+		"InitProducerId": {func(*asker) kmsg.Request { return &kmsg.InitProducerIDRequest{TransactionalID: &id} }, 4, "api=InitProducerId transactional id=txxx"},
+		"FindCoordinator": {func(*asker) kmsg.Request {
+			return &kmsg.FindCoordinatorRequest{CoordinatorType: 1, CoordinatorKey: id}
+		}, 3, "api=FindCoordinator transactional id=txxx"},
+		"FindCoordinator of several": {func(*asker) kmsg.Request {
+			return &kmsg.FindCoordinatorRequest{CoordinatorType: 1, CoordinatorKeys: []string{id, "other"}}
+		}, 4, "api=FindCoordinator transactional id=txxx"},
+		"Produce": {func(a *asker) kmsg.Request {
+			req := a.produce("v")
+			req.TransactionID = &id
+			return req
+		}, 9, "api=Produce transactional id=txxx"},
+		"a batch of a transaction": {func(a *asker) kmsg.Request { return a.produceBatch(marked(t)) }, 9, "api=Produce transactional id="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log logLines
+			n := start(t, log.option)
+			n.topic(t, "orders", 1)
+			conn, req := n.dial(t), c.request(requestsFor(t, n, "orders"))
+			begun := time.Now()
+			for range 5 {
+				conn.ask(req, c.version)
+			}
+			lines := log.all()
+			if most := 1 + int(time.Since(begun)/time.Second); len(lines) == 0 || len(lines) > most {
+				t.Fatalf("%d lines: %q", len(lines), lines)
+			}
+			if !strings.Contains(lines[0], c.want) || !strings.Contains(lines[0], "client=tester from=127.0.0.1") || len(lines[0]) > 400 {
+				t.Errorf("got %q", lines[0])
+			}
+		})
+	}
+	var log logLines
+	n := start(t, log.option)
+	n.topic(t, "orders", 1)
+	if err := n.client(t, kgo.DefaultProduceTopic("orders")).ProduceSync(context30(t), kgo.StringRecord("v")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if lines := log.all(); len(lines) != 0 {
+		t.Errorf("an idempotent producer: %q", lines)
+	}
 }

@@ -38,6 +38,8 @@ type produceCall struct {
 	append broker.AppendRequest
 	places []*kmsg.ProduceResponseTopicPartition // of each item of append
 	failed error                                 // the first, for acks=0
+
+	transactional bool // refused, because it belongs to a transaction
 }
 
 // produce owns the call from here on, unless it fails.
@@ -52,6 +54,9 @@ func (c *conn) produce(k *call) error {
 		p.reply.prompt, p.reply.message = true, &p.resp
 	}
 	p.build()
+	if p.transactional {
+		c.s.refuseTransaction(kmsg.Produce, k.header.clientID, c.host, text(p.req.TransactionID))
+	}
 	p.call, *k = *k, call{}
 	if p.reply != nil {
 		c.replies.add(p.reply)
@@ -110,14 +115,11 @@ func (p *produceCall) refusal() error {
 	case p.req.Acks < -1 || p.req.Acks > 1:
 		return kerr.InvalidRequiredAcks
 	case p.req.TransactionID != nil:
+		p.transactional = true
 		return errTransactions
 	}
 	return nil
 }
-
-// errTransactions answers everything that belongs to a transaction. Of the
-// codes that fit, every client takes this one as fatal and does not retry.
-var errTransactions = refuse(kerr.TransactionalIDAuthorizationFailed, "transactions are not in this version of Waxwing")
 
 func (p *produceCall) addPartition(place *kmsg.ProduceResponseTopicPartition, t *broker.Topic, batch []byte, err error) {
 	var part *broker.Partition
@@ -156,6 +158,7 @@ func (p *produceCall) validate(t *broker.Topic, batch []byte) (record.Info, erro
 		AfterMaxMillis:  st.TimestampAfterMax.Milliseconds(),
 	})
 	if err == nil && info.Transactional() {
+		p.transactional = true
 		err = errTransactions
 	}
 	return info, err
@@ -188,6 +191,7 @@ func (p *produceCall) answer() {
 		}
 		place.BaseOffset, place.LogStartOffset = it.Base, it.Start
 	}
+	p.c.s.count(&p.resp)
 	p.call.frame.release()
 	if p.reply != nil {
 		p.reply.work, p.call.work = p.call.work, share{}

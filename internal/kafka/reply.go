@@ -20,6 +20,7 @@ type reply struct {
 	prompt      bool  // answered without waiting for other clients
 	weight      int64 // bytes that the request holds until it is answered
 	begun       time.Time
+	waited      time.Duration // of that, a fetch for records
 
 	// Set before complete; one of them.
 	message kmsg.Response
@@ -288,7 +289,7 @@ func (c *conn) writeAll(out *outBuffer, batch []*reply) (err error) {
 			return err
 		}
 		if c.s.cfg.Metrics.Request != nil {
-			c.s.cfg.Metrics.Request(r.key, time.Since(r.begun))
+			c.s.cfg.Metrics.Request(r.key, time.Since(r.begun), r.waited)
 		}
 	}
 	return out.flush()

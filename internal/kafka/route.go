@@ -21,6 +21,8 @@ func (c *conn) route(k *call) error {
 	// Finding things.
 	case kmsg.ApiVersions:
 		return answer(c, k, s.apiVersions)
+	case kmsg.SASLHandshake:
+		return answer(c, k, s.saslHandshake)
 	case kmsg.Metadata:
 		return sized(c, k, s.metadataBytes, s.metadata)
 	case kmsg.DescribeCluster:

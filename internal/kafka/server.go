@@ -41,9 +41,12 @@ type Config struct {
 type Metrics struct {
 	// Connections is told +1 and -1.
 	Connections func(delta int)
-	// Request is told each answered request: its API key, and how long it
-	// took from the frame to the response.
-	Request func(key int16, took time.Duration)
+	// Request is told each answered request: its API key, how long it took
+	// from the frame to the response, and how much of that a fetch has waited
+	// for records.
+	Request func(key int16, took, waited time.Duration)
+	// Error is told how often a response has an error code that is not 0.
+	Error func(key, code int16, times int)
 	// BytesIn and BytesOut are told what went over the wire.
 	BytesIn, BytesOut func(n int64)
 }
@@ -63,8 +66,8 @@ type Server struct {
 	searches chan struct{} // holds one for each search by time
 
 	// Of connections that were closed, of bugs, of partitions that cannot
-	// be read.
-	ends, bugs, unread seldom
+	// be read, of transactions that are refused.
+	ends, bugs, unread, refused seldom
 
 	ctx  context.Context // done when Drain is called
 	stop context.CancelFunc

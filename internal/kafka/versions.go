@@ -28,6 +28,7 @@ var apis = []api{
 	{kmsg.SyncGroup, 0, 5, "s i32 s 3+:s? 5+:s? 5+:s? [ s b ]"},
 	{kmsg.DescribeGroups, 0, 6, "(s) 3+:i8"},
 	{kmsg.ListGroups, 0, 5, "4+:(s) 5+:(s)"},
+	{kmsg.SASLHandshake, 0, 1, "s"},
 	{kmsg.ApiVersions, 0, 4, "3+:s 3+:s"},
 	{kmsg.CreateTopics, 2, 7, "[ s i32 i16 [ i32 (i32) ] [ s s? ] ] i32 i8"},
 	{kmsg.DeleteTopics, 1, 6, "-5:(s) 6+:[ s? uuid ] i32"},
@@ -44,6 +45,21 @@ var apis = []api{
 	{kmsg.DescribeCluster, 0, 2, "i8 1+:i8 2+:i8"},
 	{kmsg.DescribeProducers, 0, 0, "[ s (i32) ]"},
 	{kmsg.DescribeTopicPartitions, 0, 0, "[ s ] i32 { s i32 }"},
+}
+
+// APIName is the protocol's name of an API, "InitProducerId"; "Unknown" of one
+// that is not served.
+func APIName(key int16) string {
+	switch a := findAPI(key); {
+	case a == nil:
+		return "Unknown"
+	case a.key == kmsg.InitProducerID:
+		return "InitProducerId" // kmsg spells these two in Go's way
+	case a.key == kmsg.SASLHandshake:
+		return "SaslHandshake"
+	default:
+		return a.key.Name()
+	}
 }
 
 // advertisedMin is the lowest version that ApiVersions shows. Produce shows

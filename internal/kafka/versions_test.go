@@ -30,6 +30,7 @@ func requests(t testing.TB, n *node) []kmsg.Request {
 	str := kmsg.StringPtr
 	return []kmsg.Request{
 		&kmsg.ApiVersionsRequest{ClientSoftwareName: "test", ClientSoftwareVersion: "1.0"},
+		&kmsg.SASLHandshakeRequest{Mechanism: "PLAIN"},
 		&kmsg.MetadataRequest{Topics: []kmsg.MetadataRequestTopic{{Topic: str("seen")}}, AllowAutoTopicCreation: true, IncludeTopicAuthorizedOperations: true},
 		&kmsg.ProduceRequest{Acks: -1, Topics: []kmsg.ProduceRequestTopic{{Topic: "seen", TopicID: topic.ID, Partitions: []kmsg.ProduceRequestTopicPartition{{Records: batch(t, "a", "b")}}}}},
 		&kmsg.FetchRequest{MaxBytes: 1 << 20, SessionEpoch: -1, Topics: []kmsg.FetchRequestTopic{{Topic: "seen", TopicID: topic.ID, Partitions: []kmsg.FetchRequestTopicPartition{{CurrentLeaderEpoch: -1, LastFetchedEpoch: -1, PartitionMaxBytes: 1 << 20}}}}},
@@ -64,10 +65,11 @@ func requests(t testing.TB, n *node) []kmsg.Request {
 
 // expected are the error codes that sensible requests get all the same.
 var expected = map[kmsg.Key]int16{
-	kmsg.Heartbeat:  kerr.UnknownMemberID.Code,
-	kmsg.LeaveGroup: kerr.UnknownMemberID.Code,
-	kmsg.SyncGroup:  kerr.UnknownMemberID.Code,
-	kmsg.JoinGroup:  kerr.InvalidSessionTimeout.Code,
+	kmsg.Heartbeat:     kerr.UnknownMemberID.Code,
+	kmsg.LeaveGroup:    kerr.UnknownMemberID.Code,
+	kmsg.SyncGroup:     kerr.UnknownMemberID.Code,
+	kmsg.JoinGroup:     kerr.InvalidSessionTimeout.Code,
+	kmsg.SASLHandshake: kerr.IllegalSaslState.Code,
 }
 
 // kafkaVersions are the versions that Apache Kafka 4.3 serves of each API that
@@ -86,6 +88,7 @@ var kafkaVersions = map[kmsg.Key][2]int16{
 	kmsg.SyncGroup:               {0, 5},
 	kmsg.DescribeGroups:          {0, 6},
 	kmsg.ListGroups:              {0, 5},
+	kmsg.SASLHandshake:           {0, 1},
 	kmsg.ApiVersions:             {0, 4},
 	kmsg.CreateTopics:            {2, 7},
 	kmsg.DeleteTopics:            {1, 6},
@@ -162,8 +165,8 @@ func TestEveryVersionOfEveryAPI(t *testing.T) {
 				tested[k.ApiKey] = true
 			}
 		}
-		if len(tested) != 29 {
-			t.Errorf("%d APIs are advertised and tested, want 29", len(tested))
+		if len(tested) != 30 {
+			t.Errorf("%d APIs are advertised and tested, want 30", len(tested))
 		}
 	}
 }

@@ -18,6 +18,9 @@ type Limits struct {
 	// ConnectionsMax is the most connections at a time (10,000). One more
 	// is closed as soon as it is accepted.
 	ConnectionsMax int
+	// ConnectionsNow, if it is not nil, is asked for each connection what
+	// ConnectionsMax has become. Those that are open stay.
+	ConnectionsNow func() int
 	// FilesKept is how many file descriptors are left for others (none):
 	// where the limit of the process (RLIMIT_NOFILE) is lower than that and
 	// ConnectionsMax together, fewer connections are let in.
@@ -109,10 +112,10 @@ func (s *server) acceptAll(ctx context.Context, ln net.Listener) error {
 			s.limits.Logger.Warn("cannot accept a connection", "error", err, "retry", wait)
 			sleep(ctx, wait)
 			wait = min(2*wait, longest)
-		case !s.admit(c):
+		case !s.admit(c, s.most()):
 			refused++
 			if now := time.Now(); now.Sub(lastRefusal) > time.Second {
-				s.limits.Logger.Warn("refused connections", "number", refused, "last", c.RemoteAddr(), "limit", s.limits.ConnectionsMax)
+				s.limits.Logger.Warn("refused connections", "number", refused, "last", c.RemoteAddr(), "limit", s.most())
 				lastRefusal, refused = now, 0
 			}
 			c.Close()
@@ -144,11 +147,19 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
+// most is how many connections may be open now.
+func (s *server) most() int {
+	if s.limits.ConnectionsNow == nil {
+		return s.limits.ConnectionsMax
+	}
+	return min(s.limits.ConnectionsNow(), max(1, filesMax()-s.limits.FilesKept))
+}
+
 // admit counts c in, unless there are too many.
-func (s *server) admit(c net.Conn) bool {
+func (s *server) admit(c net.Conn, most int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.open) >= s.limits.ConnectionsMax {
+	if len(s.open) >= most {
 		return false
 	}
 	s.open[c] = struct{}{}

@@ -90,6 +90,37 @@ func TestTheConnectionAboveTheLimitIsClosed(t *testing.T) {
 	<-done
 }
 
+// TestTheLimitMayChange: more are let in at once; with fewer, those that are
+// open stay.
+func TestTheLimitMayChange(t *testing.T) {
+	var most atomic.Int64
+	most.Store(1)
+	addr, stop, done := start(t, Limits{ConnectionsMax: 1, ConnectionsNow: func() int { return int(most.Load()) }}, echo)
+	first := dial(t, addr)
+	roundTrip(t, first)
+	refused := func() {
+		t.Helper()
+		if _, err := dial(t, addr).Read(make([]byte, 1)); err == nil {
+			t.Error("a connection above the limit was served")
+		}
+	}
+	refused()
+	most.Store(2)
+	second := dial(t, addr)
+	roundTrip(t, second)
+	refused()
+	most.Store(1)
+	refused()
+	roundTrip(t, first)
+	roundTrip(t, second)
+	first.Close()
+	second.Close()
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStopLetsHandlersFinish(t *testing.T) {
 	begun := make(chan struct{})
 	addr, stop, done := start(t, Limits{Drain: time.Minute}, func(ctx context.Context, c net.Conn) {
@@ -215,7 +246,7 @@ func TestFilesAreKept(t *testing.T) {
 
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
-	addr, stop, done := start(t, Limits{ConnectionsMax: 10, FilesKept: files - 2, Logger: logger}, echo)
+	addr, stop, done := start(t, Limits{ConnectionsMax: 10, FilesKept: files - 2, Logger: logger, Drain: 10 * time.Millisecond}, echo)
 	roundTrip(t, dial(t, addr))
 	roundTrip(t, dial(t, addr))
 	if _, err := io.ReadFull(dial(t, addr), make([]byte, 1)); err == nil {

@@ -31,7 +31,7 @@ type Config struct {
 
 	Shards            int // 0: as many as the data was founded with; 1 for new data
 	NodeID            int32
-	ClusterID         string // what clients are told; "": the one made at the first start
+	ClusterID         string // of new data, in Kafka's form; "": one is made. Another one than the stored is refused
 	DefaultPartitions int    // num.partitions
 	AutoCreateTopics  bool
 	FileBytes         int64 // size of a journal file

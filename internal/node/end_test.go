@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 )
 
@@ -178,4 +180,19 @@ func TestAdvertisedEverywhere(t *testing.T) {
 		t.Fatalf("%+v", found)
 	}
 	check("FindCoordinator", found.Coordinators[0].Host, found.Coordinators[0].Port)
+	if _, err := n.broker.CreateTopic(t.Context(), broker.TopicSpec{Name: "t", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	topics := ask(kmsg.NewPtrMetadataRequest()).(*kmsg.MetadataResponse).Topics
+	i := slices.IndexFunc(topics, func(mt kmsg.MetadataResponseTopic) bool { return *mt.Topic == "t" })
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.SessionEpoch, fetch.MaxBytes = -1, 1<<20
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.CurrentLeaderEpoch, part.PartitionMaxBytes = topics[i].Partitions[0].LeaderEpoch-1, 1<<20
+	fetch.Topics = []kmsg.FetchRequestTopic{{Topic: "t", TopicID: topics[i].TopicID, Partitions: []kmsg.FetchRequestTopicPartition{part}}}
+	fenced := ask(fetch).(*kmsg.FetchResponse)
+	if fenced.Version < 16 || len(fenced.Brokers) != 1 {
+		t.Fatalf("Fetch: %+v", fenced)
+	}
+	check("Fetch", fenced.Brokers[0].Host, fenced.Brokers[0].Port)
 }

@@ -6,8 +6,15 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/waxwing-mq/waxwing/internal/broker"
 )
 
 // metric is a metric as it is documented or served.
@@ -24,6 +31,7 @@ func TestMetricsPage(t *testing.T) {
 	n := start(t, testConfig(t))
 	defer stop(t, n)
 	produce(t, n, "x") // some have no value before something has happened
+	kadm.NewClient(client(t, n)).DeleteTopics(t.Context(), "none")
 	_, text := get(t, n, "/metrics")
 	served := servedMetrics(t, text)
 	for _, name := range slices.Sorted(maps.Keys(served)) {
@@ -108,4 +116,99 @@ func servedMetrics(t *testing.T, text string) map[string]metric {
 		t.Fatal("nothing is served")
 	}
 	return out
+}
+
+// TestMetricsCount what happened: errors by name, syncs, fetches without their
+// wait, what went into a topic and out of it.
+func TestMetricsCount(t *testing.T) {
+	n := start(t, testConfig(t))
+	defer stop(t, n)
+	if _, err := n.broker.CreateTopic(t.Context(), broker.TopicSpec{Name: "silent", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	produce(t, n, "a")
+	produce(t, n, "b")
+	size := n.broker.PartitionBytes(topicOf(t, n, "t").Partitions[0])
+	c := client(t, n)
+	c.AddConsumePartitions(map[string]map[int32]kgo.Offset{"t": {0: kgo.NewOffset().AtStart()}})
+	for got := 0; got < 2; {
+		fetches := c.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		got += fetches.NumRecords()
+	}
+	c.Close()
+	waits := client(t, n).SeedBrokers()[0]
+	const wait = 300 // ms
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.SessionEpoch, fetch.MinBytes, fetch.MaxBytes, fetch.MaxWaitMillis = -1, 1, 1<<20, wait
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.PartitionMaxBytes = 1 << 20
+	fetch.Topics = []kmsg.FetchRequestTopic{{Topic: "silent", TopicID: topicOf(t, n, "silent").ID, Partitions: []kmsg.FetchRequestTopicPartition{part}}}
+	before := number(t, n, "waxwing_kafka_fetch_seconds_sum")
+	beforeAll := number(t, n, `waxwing_kafka_request_seconds_sum{api="Fetch"}`)
+	if _, err := waits.Request(t.Context(), fetch); err != nil {
+		t.Fatal(err)
+	}
+	grown := func(name string, from float64) float64 { return number(t, n, name) - from }
+	for all := 0.0; all == 0; { // it is counted after it is written
+		all = grown(`waxwing_kafka_request_seconds_sum{api="Fetch"}`, beforeAll)
+		if busy := grown("waxwing_kafka_fetch_seconds_sum", before); all != 0 && all-busy < wait*0.001*0.99 {
+			t.Errorf("a fetch that waited %d ms: %v s, without the wait %v s", wait, all, busy)
+		}
+	}
+	adm := kadm.NewClient(client(t, n))
+	for range 3 {
+		adm.DeleteTopics(t.Context(), "none")
+	}
+	for name, want := range map[string]float64{
+		`waxwing_kafka_errors_total{api="DeleteTopics",error="UNKNOWN_TOPIC_OR_PARTITION"}`: 3,
+		`waxwing_topic_in_records_total{topic="t"}`:                                         2,
+		`waxwing_topic_out_records_total{topic="t"}`:                                        2,
+		`waxwing_topic_in_bytes_total{topic="t"}`:                                           float64(size),
+		`waxwing_topic_out_bytes_total{topic="t"}`:                                          float64(size),
+		`waxwing_topics_left_out`:                                                           0,
+	} {
+		if got := number(t, n, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	slots := number(t, n, "waxwing_journal_slots_total") // counted after their syncs
+	for _, part := range []string{"count", `bucket{le="+Inf"}`} {
+		if syncs := number(t, n, "waxwing_journal_sync_seconds_"+part); slots == 0 || syncs < slots {
+			t.Errorf("%v slots and %v syncs (%s)", slots, syncs, part)
+		}
+	}
+	if number(t, n, "waxwing_journal_sync_seconds_sum") <= 0 {
+		t.Error("syncs took no time")
+	}
+	if _, text := get(t, n, "/metrics"); strings.Contains(text, `topic="silent"`) {
+		t.Error("a topic without traffic has metrics")
+	}
+}
+
+func topicOf(t *testing.T, n *Node, name string) *broker.Topic {
+	t.Helper()
+	topic, ok := n.broker.Topic(name)
+	if !ok {
+		t.Fatalf("there is no topic %s", name)
+	}
+	return topic
+}
+
+// number is the value of a metric now, 0 if it has none.
+func number(t *testing.T, n *Node, name string) float64 {
+	t.Helper()
+	_, text := get(t, n, "/metrics")
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			f, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
+		}
+	}
+	return 0
 }

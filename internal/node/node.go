@@ -152,6 +152,10 @@ func (n *Node) openBroker(ctx context.Context) (err error) {
 		Engine: n.engine, Shards: n.cfg.Shards, ClusterID: n.cfg.ClusterID,
 		Logger: n.cfg.Logger, Settings: n.cfg.settings(),
 	})
+	var other *broker.OtherClusterError
+	if errors.As(err, &other) {
+		return bad("cluster-id", "the folder %s has the id %s and keeps it; %s is for a new folder", n.cfg.DataDir, other.Stored, other.Given)
+	}
 	if err == nil {
 		n.logOverrides()
 	}
@@ -208,7 +212,8 @@ func (n *Node) serveAMQP(context.Context) error {
 // serve accepts connections until release.
 func (n *Node) serve(what string, ln net.Listener, handle func(context.Context, net.Conn)) {
 	limits := listen.Limits{
-		ConnectionsMax: n.broker.Settings().ConnectionsMax, FilesKept: 256*n.cfg.Shards + 256, Logger: n.cfg.Logger,
+		ConnectionsMax: n.broker.Settings().ConnectionsMax, ConnectionsNow: func() int { return n.broker.Settings().ConnectionsMax },
+		FilesKept: 256*n.cfg.Shards + 256, Logger: n.cfg.Logger,
 	}
 	n.serving.Add(1)
 	go func() {

@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/engine"
 )
 
@@ -182,8 +184,11 @@ func TestBadConfigLeavesNoTrace(t *testing.T) {
 		"http port":        {"http", "70000", func(c *Config) { c.HTTPAddr = "127.0.0.1:70000" }},
 		"advertise":        {"advertise", "notaport", func(c *Config) { c.Advertise = "host:notaport" }},
 		"node id":          {"node-id", "-1", func(c *Config) { c.NodeID = -1 }},
-		"long cluster id":  {"cluster-id", "300", func(c *Config) { c.ClusterID = strings.Repeat("x", 300) }},
-		"odd cluster id":   {"cluster-id", "printed", func(c *Config) { c.ClusterID = "a\x00" }},
+		"long cluster id":  {"cluster-id", "22 characters", func(c *Config) { c.ClusterID = strings.Repeat("x", 300) }},
+		"odd cluster id":   {"cluster-id", "22 characters", func(c *Config) { c.ClusterID = "a\x00" }},
+		"newline in it":    {"cluster-id", "22 characters", func(c *Config) { c.ClusterID = "MkU3OEVBNTcwNTJENDM2Q\n" }},
+		"bits too many":    {"cluster-id", "near to it is MkU3OEVBNTcwNTJENDM2Qg", func(c *Config) { c.ClusterID = "MkU3OEVBNTcwNTJENDM2Qk" }},
+		"zero cluster id":  {"cluster-id", "zeros", func(c *Config) { c.ClusterID = strings.Repeat("A", 22) }},
 		"partitions":       {"default-partitions", "at least 1", func(c *Config) { c.DefaultPartitions = 0 }},
 		"many partitions":  {"default-partitions", "at most 100000", func(c *Config) { c.DefaultPartitions = 100_001 }},
 		"hidden by config": {"default-partitions", "at least 1", func(c *Config) { c.DefaultPartitions = 0; c.BrokerConfig = map[string]string{"num.partitions": "1"} }},
@@ -232,6 +237,44 @@ func TestShardsAreRemembered(t *testing.T) {
 	stop(t, start(t, cfg)) // the refused ones have left nothing
 }
 
+// TestClusterID: a new folder gets the id that is given, and keeps it; another
+// one is refused by name and changes nothing.
+func TestClusterID(t *testing.T) {
+	const first, second = "MkU3OEVBNTcwNTJENDM2Qg", "AAAAAAAAAAAAAAAAAAAAAQ"
+	for _, shards := range []int{1, 3} {
+		cfg := testConfig(t)
+		cfg.Shards = shards
+		for round, given := range []string{first, "", first, second, ""} {
+			cfg.ClusterID = given
+			n, err := Start(context.Background(), cfg)
+			if given == second {
+				var bad *ConfigError
+				if !errors.As(err, &bad) || bad.Setting != "cluster-id" || !strings.Contains(bad.Text, first) || !strings.Contains(bad.Text, cfg.DataDir) {
+					t.Errorf("another id: %v", err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			produce(t, n, "x")
+			resp, err := client(t, n).SeedBrokers()[0].Request(t.Context(), kmsg.NewPtrDescribeClusterRequest())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id := resp.(*kmsg.DescribeClusterResponse).ClusterID; id != first {
+				t.Errorf("round %d: clients are told %s", round, id)
+			}
+			stop(t, n)
+		}
+	}
+	made := start(t, testConfig(t))
+	defer stop(t, made)
+	if _, err := broker.ParseClusterID(made.broker.ClusterID()); err != nil {
+		t.Errorf("the id that is made: %v", err)
+	}
+}
+
 // TestForeignFolder: a folder that holds something else is left alone; what a
 // mount or a first start that was cut short leaves does no harm.
 func TestForeignFolder(t *testing.T) {
@@ -260,16 +303,16 @@ func TestForeignFolder(t *testing.T) {
 func TestStoredSettingsAreTold(t *testing.T) {
 	cfg := testConfig(t)
 	n := start(t, cfg)
-	if err := n.broker.ConfigureBroker(t.Context(), map[string]string{"log.retention.hours": "5", "message.max.bytes": "9000"}); err != nil {
+	if err := n.broker.ConfigureBroker(t.Context(), map[string]string{"log.retention.ms": "5000", "message.max.bytes": "9000"}); err != nil {
 		t.Fatal(err)
 	}
 	stop(t, n)
 	var log strings.Builder
-	cfg.BrokerConfig = map[string]string{"log.retention.hours": "7"}
+	cfg.BrokerConfig = map[string]string{"log.retention.ms": "7000"}
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	stop(t, start(t, cfg))
 	for _, want := range []string{
-		`level=WARN msg="a stored setting holds instead of the given one" setting=log.retention.hours stored=5 given=7`,
+		`level=WARN msg="a stored setting holds instead of the given one" setting=log.retention.ms stored=5000 given=7000`,
 		`level=INFO msg="a stored setting holds" setting=message.max.bytes stored=9000`,
 	} {
 		if !strings.Contains(log.String(), want) {

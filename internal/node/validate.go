@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/waxwing-mq/waxwing/internal/amqp"
 	"github.com/waxwing-mq/waxwing/internal/broker"
@@ -20,9 +19,6 @@ const (
 	fileBytesMin = 8 << 20
 	fileBytesMax = 4<<30 - 4<<10
 )
-
-// clusterIDMax bounds Config.ClusterID, in bytes.
-const clusterIDMax = 255
 
 // ConfigError says what is wrong with a Config.
 type ConfigError struct {
@@ -125,13 +121,13 @@ func checkListen(setting, addr string) error {
 }
 
 func (c *Config) checkIdentity() error {
-	switch {
-	case c.NodeID < 0:
+	if c.NodeID < 0 {
 		return bad("node-id", "must be at least 0, not %d", c.NodeID)
-	case len(c.ClusterID) > clusterIDMax:
-		return bad("cluster-id", "has %d bytes; at most %d", len(c.ClusterID), clusterIDMax)
-	case strings.ContainsFunc(c.ClusterID, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar }):
-		return bad("cluster-id", "%q has characters that cannot be printed", c.ClusterID)
+	}
+	if c.ClusterID != "" {
+		if _, err := broker.ParseClusterID(c.ClusterID); err != nil {
+			return bad("cluster-id", "%v", err)
+		}
 	}
 	return nil
 }

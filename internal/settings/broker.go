@@ -2,6 +2,7 @@ package settings
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -35,6 +36,8 @@ type Broker struct {
 	ConnectionsMax       int
 	ConnectionIdleMax    time.Duration // negative: for ever
 
+	raw             Topic // Topic, had it a cleanup policy
+	keeps           bool  // it has none
 	static, dynamic map[string]string
 }
 
@@ -46,16 +49,16 @@ type brokerSetting struct {
 
 // brokerTable is every setting of a broker, by name.
 var brokerTable = []brokerSetting{
-	{boolean("auto.create.topics.enable", "true", "Whether a topic is created when it is first used."),
+	{boolean("auto.create.topics.enable", "true", "Whether a topic is created when it is first used.").readOnly(),
 		func(b *Broker, v string) { b.AutoCreateTopics = flag(v) }},
 	{Definition{Name: "compression.type", Type: String, Default: "producer", oneOf: []string{"producer"}, because: noRecompression,
 		Doc: "How batches are stored: producer, that is, as they were sent."}, nil},
 	{long("connections.max.idle.ms", "600000", -1, "A connection that is silent for longer is closed; -1: never.").readOnly(),
 		func(b *Broker, v string) { b.ConnectionIdleMax = span(v, time.Millisecond) }},
-	{integer("default.replication.factor", "1", 1, "No effect: there is one copy.").noEffect(), nil},
-	{boolean("delete.topic.enable", "true", "Whether topics may be deleted."),
+	{integer("default.replication.factor", "1", 1, "No effect: there is one copy.").readOnly().noEffect(), nil},
+	{boolean("delete.topic.enable", "true", "Whether topics may be deleted.").readOnly(),
 		func(b *Broker, v string) { b.DeleteTopics = flag(v) }},
-	{integer("fetch.max.bytes", "57671680", 1024, "Most bytes of records in one fetch response, whatever the client asks for."),
+	{integer("fetch.max.bytes", "57671680", 1024, "Most bytes of records in one fetch response, whatever the client asks for.").readOnly(),
 		func(b *Broker, v string) { b.FetchMaxBytes = number(v) }},
 	{integer("group.initial.rebalance.delay.ms", "0", 0, "How long an empty group waits for more members before its first rebalance. Kafka's default is 3000.").readOnly(),
 		func(b *Broker, v string) { b.GroupInitialRebalanceDelay = span(v, time.Millisecond) }},
@@ -66,7 +69,8 @@ var brokerTable = []brokerSetting{
 	{integer("group.min.session.timeout.ms", "6000", 1, "Shortest session timeout that a member may ask for.").readOnly(),
 		func(b *Broker, v string) { b.GroupMinSessionTimeout = span(v, time.Millisecond) }},
 	{Definition{Name: "log.cleanup.policy", Type: List, Default: "delete", oneOf: []string{"delete"}, because: noCompaction,
-		Doc: "What becomes of old records: delete."}, nil},
+		Doc: "What becomes of old records: delete, or, if empty, nothing."}.and(noEmptyWords),
+		func(b *Broker, v string) { b.keeps = v == "" }},
 	{long("log.message.timestamp.after.max.ms", "3600000", 0, "How far ahead of the broker's clock a producer's timestamp may be."),
 		func(b *Broker, v string) { b.Topic.TimestampAfterMax = span(v, time.Millisecond) }},
 	{long("log.message.timestamp.before.max.ms", "9223372036854775807", 0, "How far behind the broker's clock a producer's timestamp may be."),
@@ -74,28 +78,28 @@ var brokerTable = []brokerSetting{
 	{Definition{Name: "log.message.timestamp.type", Type: String, Default: "CreateTime", oneOf: []string{"CreateTime", "LogAppendTime"},
 		Doc: "Whose time a record carries: CreateTime, the producer's, or LogAppendTime, the broker's."},
 		func(b *Broker, v string) { b.Topic.TimestampType = timestampType(v) }},
-	{long("log.retention.bytes", "-1", -1, "Size of a partition above which its oldest records are deleted; -1: no limit."),
+	{long("log.retention.bytes", "-1", math.MinInt64, "Size of a partition above which its oldest records are deleted; negative: no limit."),
 		func(b *Broker, v string) { b.Topic.RetentionBytes = number(v) }},
 	{long("log.retention.check.interval.ms", "300000", 1, "How often old records are looked for.").readOnly(),
 		func(b *Broker, v string) { b.RetentionCheckInterval = span(v, time.Millisecond) }},
 	// From the weakest to the strongest: the last one that is given wins.
-	{integer("log.retention.hours", "168", -1, "Age in hours above which records are deleted; -1: never."),
+	{integer("log.retention.hours", "168", math.MinInt32, "Age in hours above which records are deleted; negative: never.").and(notZero).readOnly(),
 		func(b *Broker, v string) { b.Topic.RetentionTime = span(v, time.Hour) }},
-	{Definition{Name: "log.retention.minutes", Type: Int, Doc: "Age in minutes above which records are deleted; -1: never. Wins over log.retention.hours.", min: -1, max: 1<<31 - 1},
+	{integer("log.retention.minutes", "", math.MinInt32, "Age in minutes above which records are deleted; negative: never. Wins over log.retention.hours.").and(notZero).readOnly(),
 		func(b *Broker, v string) { b.Topic.RetentionTime = span(v, time.Minute) }},
-	{Definition{Name: "log.retention.ms", Type: Long, Doc: "Age in milliseconds above which records are deleted; -1: never. Wins over log.retention.minutes.", min: -1, max: 1<<63 - 1},
+	{long("log.retention.ms", "", math.MinInt64, "Age in milliseconds above which records are deleted; negative: never. Wins over log.retention.minutes.").and(notZero),
 		func(b *Broker, v string) { b.Topic.RetentionTime = span(v, time.Millisecond) }},
-	{integer("log.segment.bytes", "1073741824", 14, "No effect: partitions share journal files.").noEffect(), nil},
-	{integer("max.connections", "10000", 1, "Most connections at a time. Kafka's default is 2147483647.").readOnly(),
+	{integer("log.segment.bytes", "1073741824", 1<<20, "No effect: partitions share journal files.").noEffect(), nil},
+	{integer("max.connections", "10000", 1, "Most connections at a time. Kafka's default is 2147483647."),
 		func(b *Broker, v string) { b.ConnectionsMax = int(number(v)) }},
 	{integer("max.incremental.fetch.session.cache.slots", "1000", 0, "Most incremental fetch sessions.").readOnly(),
 		func(b *Broker, v string) { b.FetchSessionSlots = int(number(v)) }},
-	{integer("max.request.partition.size.limit", "2000", 1, "Most partitions in one DescribeTopicPartitions response."),
+	{integer("max.request.partition.size.limit", "2000", 1, "Most partitions in one DescribeTopicPartitions response.").readOnly(),
 		func(b *Broker, v string) { b.RequestPartitionsMax = int(number(v)) }},
 	{integer("message.max.bytes", "1048588", 0, "Largest record batch, after compression, in bytes."),
 		func(b *Broker, v string) { b.Topic.MaxMessageBytes = number(v) }},
 	{integer("min.insync.replicas", "1", 1, "No effect: an acknowledged record is on disk, whatever this says.").noEffect(), nil},
-	{integer("num.partitions", "1", 1, "Partitions of a topic that does not say how many.").most(100_000),
+	{integer("num.partitions", "1", 1, "Partitions of a topic that does not say how many.").most(100_000).readOnly(),
 		func(b *Broker, v string) { b.NumPartitions = int(number(v)) }},
 	{integer("offset.metadata.max.bytes", "4096", 0, "Longest text that may go with a committed offset, in bytes.").readOnly(),
 		func(b *Broker, v string) { b.OffsetMetadataMaxBytes = int(number(v)) }},
@@ -105,7 +109,7 @@ var brokerTable = []brokerSetting{
 		func(b *Broker, v string) { b.OffsetsRetention = span(v, time.Minute) }},
 	{integer("offsets.topic.num.partitions", "50", 1, "No effect: offsets are not in a topic.").readOnly().noEffect(), nil},
 	{integer("offsets.topic.replication.factor", "1", 1, "No effect: offsets are not in a topic.").readOnly().noEffect(), nil},
-	{integer("producer.id.expiration.ms", "86400000", 1, "How long a silent idempotent producer is remembered.").readOnly(),
+	{integer("producer.id.expiration.ms", "86400000", 1, "How long a silent idempotent producer is remembered."),
 		func(b *Broker, v string) { b.ProducerIDExpiration = span(v, time.Millisecond) }},
 	{integer("socket.request.max.bytes", "104857600", 1, "Largest request, in bytes.").readOnly(),
 		func(b *Broker, v string) { b.RequestMaxBytes = number(v) }},
@@ -134,7 +138,7 @@ func BrokerDefinition(name string) *Definition {
 // the first setting that is unknown, is dynamic though read-only, or has a
 // value that is not allowed. The maps are copied.
 func ParseBroker(static, dynamic map[string]string) (Broker, error) {
-	b := Broker{static: maps.Clone(static), dynamic: maps.Clone(dynamic)}
+	b := Broker{static: cleaned(static), dynamic: cleaned(dynamic)}
 	for _, name := range sortedKeys(static) {
 		if err := checkBroker(name, static[name]); err != nil {
 			return Broker{}, err
@@ -149,17 +153,18 @@ func ParseBroker(static, dynamic map[string]string) (Broker, error) {
 		}
 	}
 	for _, s := range brokerTable {
-		value, ok := dynamic[s.Name]
+		value, ok := b.dynamic[s.Name]
 		if !ok {
-			value, ok = static[s.Name]
+			value, ok = b.static[s.Name]
 		}
 		if !ok {
 			value = s.Default
 		}
-		if s.set != nil && value != "" {
+		if s.set != nil && (ok || value != "") {
 			s.set(&b, value)
 		}
 	}
+	b.raw, b.Topic = b.Topic, b.Topic.under(b.keeps)
 	if b.GroupMinSessionTimeout > b.GroupMaxSessionTimeout {
 		return Broker{}, &Error{Name: "group.min.session.timeout.ms", Text: "group.min.session.timeout.ms is above group.max.session.timeout.ms"}
 	}
@@ -169,9 +174,20 @@ func ParseBroker(static, dynamic map[string]string) (Broker, error) {
 func checkBroker(name, value string) error {
 	s := findBroker(name)
 	if s == nil {
-		return &Error{Name: name, Text: "unknown broker setting " + quoted(name)}
+		return &Error{Name: name, Text: "unknown broker setting " + quoted(name), Unknown: true}
 	}
 	return s.Check(value)
+}
+
+// cleaned is a copy of values of broker settings, as they are understood.
+func cleaned(values map[string]string) map[string]string {
+	c := maps.Clone(values)
+	for name, value := range c {
+		if s := findBroker(name); s != nil {
+			c[name] = s.Clean(value)
+		}
+	}
+	return c
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

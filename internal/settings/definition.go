@@ -46,15 +46,17 @@ type Definition struct {
 	// the strongest first.
 	From []string
 
-	min, max float64  // bounds of a number, when max > min
-	oneOf    []string // allowed words of a String or List
-	because  string   // why only oneOf is allowed
+	min, max float64             // bounds of a number, when max > min
+	oneOf    []string            // allowed words of a String or List
+	because  string              // why only oneOf is allowed
+	also     func(string) string // what else is wrong with a value, "" if nothing
 }
 
 // Error says which setting has which fault. Its text is for people.
 type Error struct {
-	Name string // the setting
-	Text string
+	Name    string // the setting
+	Text    string
+	Unknown bool // there is no such setting
 }
 
 func (e *Error) Error() string { return e.Text }
@@ -63,8 +65,56 @@ func (d *Definition) fault(value, format string, args ...any) *Error {
 	return &Error{Name: d.Name, Text: fmt.Sprintf("invalid value %s for %s: %s", quoted(value), d.Name, fmt.Sprintf(format, args...))}
 }
 
-// Check returns an *Error if the value is not allowed, else nil.
+// Clean returns a value, allowed or not, as it is understood and shown: without
+// spaces around it, and, if it can be read, booleans in small letters, integers
+// in their usual form, lists without empty words, and without repeated ones
+// where only some words are allowed.
+func (d *Definition) Clean(value string) string {
+	value = strings.TrimSpace(value)
+	switch d.Type {
+	case Bool:
+		return strings.ToLower(value)
+	case Int, Long:
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+			return strconv.FormatInt(n, 10)
+		}
+	case List:
+		if d.oneOf != nil {
+			return strings.Join(distinct(Words(value)), ",")
+		}
+		if !strings.ContainsAny(value, " \t\r\n") && !strings.Contains(","+value+",", ",,") {
+			return value // it may be long
+		}
+		return strings.Join(Words(value), ",")
+	}
+	return value
+}
+
+// distinct keeps the first of each word.
+func distinct(words []string) []string {
+	var kept []string
+	for _, w := range words {
+		if !slices.Contains(kept, w) {
+			kept = append(kept, w)
+		}
+	}
+	return kept
+}
+
+// Check returns an *Error if the value is not allowed, else nil. It looks at it
+// as Clean gives it.
 func (d *Definition) Check(value string) error {
+	if err := d.checkType(d.Clean(value)); err != nil || d.also == nil {
+		return err
+	}
+	if wrong := d.also(strings.TrimSpace(value)); wrong != "" {
+		return d.fault(value, "%s", wrong)
+	}
+	return nil
+}
+
+// checkType checks a clean value, but for d.also.
+func (d *Definition) checkType(value string) error {
 	switch d.Type {
 	case Bool:
 		if value != "true" && value != "false" {
@@ -122,6 +172,40 @@ func (d *Definition) checkWord(value, word string) error {
 	return d.fault(value, "%s", text)
 }
 
+// noEmptyWords is for Definition.also. A list without any word is allowed.
+func noEmptyWords(value string) string {
+	if value != "" && len(Words(value)) != strings.Count(value, ",")+1 {
+		return "must have no empty words"
+	}
+	return ""
+}
+
+// throttled is for Definition.also, of lists of replicas.
+func throttled(value string) string {
+	if value == "*" {
+		return ""
+	}
+	for _, word := range Words(value) {
+		partition, replica, ok := strings.Cut(word, ":")
+		if !ok || !digits(partition) || !digits(replica) {
+			return "must be * or a list of partition:replica"
+		}
+	}
+	return ""
+}
+
+func digits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// notZero is for Definition.also, of numbers that may be negative.
+func notZero(value string) string {
+	if number(value) == 0 {
+		return "must be at least 1, or negative"
+	}
+	return ""
+}
+
 // Words splits the value of a List; spaces around words do not count.
 func Words(value string) []string {
 	var words []string
@@ -147,6 +231,10 @@ func long(name, def string, least int64, doc string) Definition {
 	return Definition{Name: name, Type: Long, Default: def, Doc: doc, min: float64(least), max: math.MaxInt64}
 }
 
+func (d Definition) and(also func(string) string) Definition {
+	d.also = also
+	return d
+}
 func (d Definition) most(n float64) Definition       { d.max = n; return d }
 func (d Definition) from(names ...string) Definition { d.From = names; return d }
 func (d Definition) readOnly() Definition            { d.ReadOnly = true; return d }

@@ -52,7 +52,7 @@ func (b *Broker) DescribeTopic(overrides map[string]string) []Entry {
 		d := &topicTable[i].Definition
 		var values []Value
 		if v, ok := overrides[d.Name]; ok {
-			values = append(values, Value{d.Name, v, FromTopic})
+			values = append(values, Value{d.Name, d.Clean(v), FromTopic})
 		}
 		for _, name := range d.From {
 			values = append(values, b.values(name)...)

@@ -80,7 +80,7 @@ func TestRetentionOfTheFinestUnitWins(t *testing.T) {
 		{map[string]string{"log.retention.hours": "2", "log.retention.minutes": "3"}, nil, 3 * time.Minute, "180000"},
 		{map[string]string{"log.retention.ms": "4", "log.retention.minutes": "3"}, nil, 4 * time.Millisecond, "4"},
 		{map[string]string{"log.retention.ms": "4"}, map[string]string{"log.retention.ms": "5"}, 5 * time.Millisecond, "5"},
-		{map[string]string{"log.retention.ms": "4"}, map[string]string{"log.retention.hours": "5"}, 4 * time.Millisecond, "4"},
+		{map[string]string{"log.retention.minutes": "4"}, map[string]string{"log.retention.ms": "-7"}, -1, "-7"},
 		{map[string]string{"log.retention.hours": "-1"}, nil, -1, "-1"},
 		{map[string]string{"log.retention.ms": "9223372036854775807"}, nil, math.MaxInt64, "9223372036854775807"},
 		{map[string]string{"log.retention.hours": "2147483647"}, nil, math.MaxInt64, "7730941129200000"},
@@ -136,6 +136,19 @@ func TestWhatIsRefused(t *testing.T) {
 		{"preallocate", "yes", "must be true or false"},
 		{"min.cleanable.dirty.ratio", "2", "must be at most 1"},
 		{"min.cleanable.dirty.ratio", "NaN", "must be a number"},
+		{"retention.ms", "5.0", "must be a 64-bit integer"},
+		{"retention.ms", "", "must be a 64-bit integer"},
+		{"cleanup.policy", "delete,", "must have no empty words"},
+		{"cleanup.policy", "DELETE", "must be delete"},
+		{"compression.gzip.level", "0", "must be at least 1, or negative"},
+		{"compression.gzip.level", "10", "must be at most 9"},
+		{"compression.lz4.level", "18", "must be at most 17"},
+		{"compression.zstd.level", "23", "must be at most 22"},
+		{"segment.bytes", "1048575", "must be at least 1048576"},
+		{"leader.replication.throttled.replicas", "x", "must be * or a list"},
+		{"leader.replication.throttled.replicas", "*,0:1", "must be * or a list"},
+		{"follower.replication.throttled.replicas", "0:", "must be * or a list"},
+		{"max.compaction.lag.ms", "0", "must be at least 1"},
 		{strings.Repeat("x", 10_000), "2", "unknown topic setting"},
 		{"retention.ms", strings.Repeat("x", 10_000), "must be a 64-bit integer"},
 	} {
@@ -151,7 +164,10 @@ func TestWhatIsRefused(t *testing.T) {
 	}{
 		{map[string]string{"num.partition": "1"}, nil, "unknown broker setting"},
 		{map[string]string{"num.partitions": "0"}, nil, "must be at least 1"},
-		{nil, map[string]string{"max.connections": "5"}, "cannot be changed while the broker runs"},
+		{map[string]string{"log.retention.ms": "0"}, nil, "must be at least 1, or negative"},
+		{map[string]string{"log.retention.hours": "0"}, nil, "must be at least 1, or negative"},
+		{nil, map[string]string{"log.segment.bytes": "14"}, "must be at least 1048576"},
+		{nil, map[string]string{"num.partitions": "5"}, "cannot be changed while the broker runs"},
 		{map[string]string{"group.min.session.timeout.ms": "10", "group.max.session.timeout.ms": "9"}, nil, "above"},
 	} {
 		if _, err := ParseBroker(c.static, c.dynamic); err == nil || !strings.Contains(err.Error(), c.text) {
@@ -190,6 +206,65 @@ func TestSynonymsShowWhereAValueComesFrom(t *testing.T) {
 			if e.Value != "" || e.Source != FromDefault || len(e.Synonyms) != 0 {
 				t.Errorf("got %+v", e)
 			}
+		}
+	}
+}
+
+// TestValuesAreCleaned: what Kafka understands is understood, and shown as it
+// is understood.
+func TestValuesAreCleaned(t *testing.T) {
+	b, err := ParseBroker(map[string]string{"auto.create.topics.enable": " False ", "num.partitions": "+3"}, map[string]string{"log.retention.ms": " 05 "})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.AutoCreateTopics || b.NumPartitions != 3 || b.Topic.RetentionTime != 5*time.Millisecond || b.Static()["num.partitions"] != "3" {
+		t.Errorf("got %+v", b)
+	}
+	overrides := map[string]string{
+		"retention.ms": " +5 ", "preallocate": "TRUE", "cleanup.policy": " delete,delete ", "message.timestamp.type": " LogAppendTime",
+		"min.cleanable.dirty.ratio": " 0.5 ", "leader.replication.throttled.replicas": "0:1,,1:1, 0:1", "compression.gzip.level": "-1",
+		"follower.replication.throttled.replicas": " * ", "retention.bytes": "-2", "min.compaction.lag.ms": "5", "max.compaction.lag.ms": "5",
+	}
+	topic, err := ParseTopic(b, overrides)
+	if err != nil || topic.RetentionTime != 5*time.Millisecond || topic.TimestampType != LogAppendTime || topic.RetentionBytes >= 0 {
+		t.Errorf("got %+v, %v", topic, err)
+	}
+	want := map[string]string{
+		"retention.ms": "5", "preallocate": "true", "cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime",
+		"min.cleanable.dirty.ratio": "0.5", "leader.replication.throttled.replicas": "0:1,1:1,0:1", "follower.replication.throttled.replicas": "*",
+	}
+	for _, e := range b.DescribeTopic(overrides) {
+		if v, ok := want[e.Name]; ok && e.Value != v {
+			t.Errorf("%s is shown as %q, want %q", e.Name, e.Value, v)
+		}
+	}
+	if _, err := ParseTopic(b, map[string]string{"min.compaction.lag.ms": "6", "max.compaction.lag.ms": "5"}); err == nil {
+		t.Error("lags that contradict each other are allowed")
+	}
+}
+
+// TestAnEmptyCleanupPolicyKeepsEverything, of the broker or of a topic.
+func TestAnEmptyCleanupPolicyKeepsEverything(t *testing.T) {
+	for _, c := range []struct {
+		static string
+		topic  map[string]string
+		want   time.Duration
+	}{
+		{"delete", map[string]string{"cleanup.policy": ""}, -1},
+		{"delete", map[string]string{"cleanup.policy": "", "retention.ms": "5", "retention.bytes": "7"}, -1},
+		{"", nil, -1},
+		{"", map[string]string{"retention.ms": "5"}, -1},
+		{"", map[string]string{"cleanup.policy": "delete"}, 3 * time.Millisecond},
+		{"", map[string]string{"cleanup.policy": "delete", "retention.ms": "5"}, 5 * time.Millisecond},
+		{"delete", nil, 3 * time.Millisecond},
+	} {
+		b, err := ParseBroker(map[string]string{"log.cleanup.policy": c.static, "log.retention.ms": "3", "log.retention.bytes": "4"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseTopic(b, c.topic)
+		if err != nil || got.RetentionTime != c.want || (got.RetentionBytes < 0) != (c.want < 0) {
+			t.Errorf("%q, %v: %+v, %v", c.static, c.topic, got, err)
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package settings
 
-import "time"
+import (
+	"fmt"
+	"math"
+	"time"
+)
 
 // TimestampType says whose time a record carries.
 type TimestampType uint8
@@ -39,19 +43,19 @@ const (
 // topicTable is every setting of a topic, by name.
 var topicTable = []topicSetting{
 	{Definition{Name: "cleanup.policy", Type: List, Default: "delete", oneOf: []string{"delete"}, because: noCompaction,
-		Doc: "What becomes of old records: delete."}.from("log.cleanup.policy"), nil},
-	{integer("compression.gzip.level", "-1", -1, "No effect: nothing is recompressed.").noEffect(), nil},
-	{integer("compression.lz4.level", "9", 1, "No effect: nothing is recompressed.").noEffect(), nil},
+		Doc: "What becomes of old records: delete, or, if empty, nothing."}.and(noEmptyWords).from("log.cleanup.policy"), nil},
+	{integer("compression.gzip.level", "-1", -1, "No effect: nothing is recompressed.").most(9).and(notZero).noEffect(), nil},
+	{integer("compression.lz4.level", "9", 1, "No effect: nothing is recompressed.").most(17).noEffect(), nil},
 	{Definition{Name: "compression.type", Type: String, Default: "producer", oneOf: []string{"producer"}, because: noRecompression,
 		Doc: "How batches are stored: producer, that is, as they were sent."}.from("compression.type"), nil},
-	{integer("compression.zstd.level", "3", -131072, "No effect: nothing is recompressed.").noEffect(), nil},
+	{integer("compression.zstd.level", "3", -131072, "No effect: nothing is recompressed.").most(22).noEffect(), nil},
 	{long("delete.retention.ms", "86400000", 0, "No effect without compaction.").noEffect(), nil},
 	{long("file.delete.delay.ms", "60000", 0, "No effect: files are deleted once nothing reads them.").noEffect(), nil},
 	{long("flush.messages", "9223372036854775807", 1, "No effect: every acknowledged record is synced.").noEffect(), nil},
 	{long("flush.ms", "9223372036854775807", 0, "No effect: every acknowledged record is synced.").noEffect(), nil},
-	{Definition{Name: "follower.replication.throttled.replicas", Type: List, Doc: "No effect: there are no followers."}.noEffect(), nil},
+	{Definition{Name: "follower.replication.throttled.replicas", Type: List, Doc: "No effect: there are no followers."}.and(throttled).noEffect(), nil},
 	{integer("index.interval.bytes", "4096", 0, "No effect: every batch is in the index.").noEffect(), nil},
-	{Definition{Name: "leader.replication.throttled.replicas", Type: List, Doc: "No effect: there are no followers."}.noEffect(), nil},
+	{Definition{Name: "leader.replication.throttled.replicas", Type: List, Doc: "No effect: there are no followers."}.and(throttled).noEffect(), nil},
 	{long("local.retention.bytes", "-2", -2, "No effect without tiered storage.").noEffect(), nil},
 	{long("local.retention.ms", "-2", -2, "No effect without tiered storage.").noEffect(), nil},
 	{long("max.compaction.lag.ms", "9223372036854775807", 1, "No effect without compaction.").noEffect(), nil},
@@ -68,12 +72,13 @@ var topicTable = []topicSetting{
 	{long("min.compaction.lag.ms", "0", 0, "No effect without compaction.").noEffect(), nil},
 	{integer("min.insync.replicas", "1", 1, "No effect: an acknowledged record is on disk, whatever this says.").from("min.insync.replicas").noEffect(), nil},
 	{boolean("preallocate", "false", "No effect: space is always allocated ahead.").noEffect(), nil},
+	{boolean("remote.log.delete.on.disable", "false", "No effect without tiered storage.").noEffect(), nil},
 	{Definition{Name: "remote.storage.enable", Type: Bool, Default: "false", oneOf: []string{"false"}, because: noTiers, Doc: "There is no tiered storage."}, nil},
-	{long("retention.bytes", "-1", -1, "Size of a partition above which its oldest records are deleted; -1: no limit.").from("log.retention.bytes"),
+	{long("retention.bytes", "-1", math.MinInt64, "Size of a partition above which its oldest records are deleted; negative: no limit.").from("log.retention.bytes"),
 		func(t *Topic, v string) { t.RetentionBytes = number(v) }},
 	{long("retention.ms", "604800000", -1, "Age above which records are deleted; -1: never.").from("log.retention.ms", "log.retention.minutes", "log.retention.hours"),
 		func(t *Topic, v string) { t.RetentionTime = span(v, time.Millisecond) }},
-	{integer("segment.bytes", "1073741824", 14, "No effect: partitions share journal files.").noEffect(), nil},
+	{integer("segment.bytes", "1073741824", 1<<20, "No effect: partitions share journal files.").noEffect(), nil},
 	{integer("segment.index.bytes", "10485760", 4, "No effect: partitions share journal files.").noEffect(), nil},
 	{long("segment.jitter.ms", "0", 0, "No effect: partitions share journal files.").noEffect(), nil},
 	{long("segment.ms", "604800000", 1, "No effect: partitions share journal files.").noEffect(), nil},
@@ -108,18 +113,49 @@ func TopicDefinition(name string) *Definition {
 // an *Error that names the first setting, in the order of names, that is
 // unknown or has a value that is not allowed.
 func ParseTopic(b Broker, overrides map[string]string) (Topic, error) {
-	t := b.Topic
+	t, keeps := b.raw, b.keeps
 	for _, name := range sortedKeys(overrides) {
 		s := findTopic(name)
 		if s == nil {
-			return Topic{}, &Error{Name: name, Text: "unknown topic setting " + quoted(name)}
+			return Topic{}, &Error{Name: name, Text: "unknown topic setting " + quoted(name), Unknown: true}
 		}
 		if err := s.Check(overrides[name]); err != nil {
 			return Topic{}, err
 		}
 		if s.set != nil {
-			s.set(&t, overrides[name])
+			s.set(&t, s.Clean(overrides[name]))
 		}
 	}
-	return t, nil
+	if policy, ok := overrides["cleanup.policy"]; ok {
+		keeps = len(Words(policy)) == 0
+	}
+	if err := checkLags(overrides); err != nil {
+		return Topic{}, err
+	}
+	return t.under(keeps), nil
+}
+
+// under is t under a cleanup policy: with an empty one it keeps everything.
+func (t Topic) under(keeps bool) Topic {
+	if keeps {
+		t.RetentionTime, t.RetentionBytes = -1, -1
+	}
+	return t
+}
+
+// checkLags refuses limits of the compaction lag that contradict each other.
+func checkLags(overrides map[string]string) error {
+	const least, most = "min.compaction.lag.ms", "max.compaction.lag.ms"
+	lag := func(name string) int64 {
+		d := TopicDefinition(name)
+		value, ok := overrides[name]
+		if !ok {
+			value = d.Default
+		}
+		return number(d.Clean(value))
+	}
+	if lag(least) > lag(most) {
+		return &Error{Name: least, Text: fmt.Sprintf("%s (%d) is above %s (%d)", least, lag(least), most, lag(most))}
+	}
+	return nil
 }
