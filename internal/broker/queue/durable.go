@@ -38,7 +38,7 @@ type queue struct {
 	levels []*level // the highest priority first
 	count  int64    // messages that are not settled
 	bytes  int64    // their sizes; with Settings.MaxBytes only
-	seq    uint64   // how often a message was put apart
+	seq    uint64   // how often a message was put apart, or became due
 	dedup  *dedup
 }
 
@@ -63,6 +63,15 @@ type apart struct {
 	count     uint32 // how often it came back
 	seq       uint64 // by when it was put apart
 	notBefore int64  // ms; 0: at once
+	place     place  // where it stands among the others; none: at its offset
+}
+
+// place is where a message that was published for later stands since it became
+// due: behind the message with the offset after, and behind those that became
+// due there before it, which have a lower turn.
+type place struct {
+	after int64
+	turn  uint64 // above zero; zero: there is no such place
 }
 
 type apartState uint8
@@ -71,6 +80,7 @@ const (
 	delayed  apartState = iota + 1 // published for later
 	returned                       // came back
 	doomed                         // is to be dead-lettered, or dropped
+	due                            // published for later, and that has come
 )
 
 // NewDurable returns the state of a shard without queues.
@@ -278,10 +288,27 @@ func (q *queue) putApart(l *level, from, to int64, a apart) bool {
 	for o := from; o < to; o++ {
 		q.seq++
 		a.seq = q.seq
-		if a.state == doomed {
-			a.count = l.apart[o].count
+		if was := l.apart[o]; a.state == doomed {
+			a.count = was.count
+		} else {
+			a.place = was.place
 		}
 		l.setApart(o, a)
+	}
+	return true
+}
+
+// ripen says of [from, to), all of it published for later, that it is due now:
+// each message stands behind all that are there.
+func (q *queue) ripen(l *level, from, to int64) bool {
+	for o := from; o < to; o++ {
+		a := l.apart[o]
+		if a.state != delayed {
+			return false
+		}
+		q.seq++
+		a.state, a.seq, a.notBefore, a.place = due, q.seq, 0, place{l.next - 1, q.seq}
+		l.apart[o] = a
 	}
 	return true
 }

@@ -4,8 +4,8 @@ package queue
 func (m *Machine) expire(q *liveQueue) {
 	for _, l := range q.levels {
 		for {
-			o, back, ok := l.head()
-			if !ok || l.expires(o) > m.now || !m.expireHead(l, o, back) {
+			o, aside, ok := l.head()
+			if !ok || l.expires(o) > m.now || !m.expireHead(l, o, aside) {
 				break
 			}
 		}
@@ -15,21 +15,21 @@ func (m *Machine) expire(q *liveQueue) {
 // expireHead removes a level's head, which has expired, with those behind it
 // that expired at the same time. It returns false if the head has to wait, since
 // the call has done enough or too many are to be dead-lettered already.
-func (m *Machine) expireHead(l *liveLevel, o int64, back bool) bool {
+func (m *Machine) expireHead(l *liveLevel, o int64, aside bool) bool {
 	if !m.mayDropHead(l.q) {
 		return false
 	}
 	if l.q.settings().HasDeadLetter {
-		return m.doomHead(l, o, back, Expired)
+		return m.doomHead(l, o, aside, Expired)
 	}
 	to := o + 1
-	if !back && len(l.apart) == 0 {
+	if !aside && len(l.apart) == 0 {
 		run, _ := l.expiry.at(o)
 		to = min(run.to, l.next)
 	}
-	l.take(back)
+	l.take(aside)
 	m.dropped(l.q, Expired, l.unsettled(o, to))
-	if !back {
+	if !aside {
 		l.cursor = to
 	}
 	m.settleOne(l, o, to)
@@ -47,11 +47,11 @@ func (m *Machine) mayDropHead(q *liveQueue) bool {
 }
 
 // doomHead dooms a level's head, if there are not too many.
-func (m *Machine) doomHead(l *liveLevel, o int64, back bool, why Reason) bool {
+func (m *Machine) doomHead(l *liveLevel, o int64, aside bool, why Reason) bool {
 	if !l.q.moves.room() {
 		return false
 	}
-	l.take(back)
+	l.take(aside)
 	m.facts.spans = append(m.facts.spans[:0], span{o, o + 1})
 	m.doom(l, m.facts.spans, why)
 	return true
@@ -78,13 +78,13 @@ func (m *Machine) evictHead(q *liveQueue) bool {
 		return false
 	}
 	for _, l := range q.levels {
-		o, back, ok := l.head()
+		o, aside, ok := l.head()
 		switch {
 		case !ok:
 		case q.settings().HasDeadLetter:
-			return m.doomHead(l, o, back, MaxLength)
+			return m.doomHead(l, o, aside, MaxLength)
 		default:
-			l.take(back)
+			l.take(aside)
 			m.settleOne(l, o, o+1)
 			m.dropped(q, MaxLength, 1)
 			return true

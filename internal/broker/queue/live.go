@@ -18,8 +18,8 @@ type liveQueue struct {
 	flyingBytes int64
 	doomed      int64 // messages to be dead-lettered
 	doomedBytes int64
-	delayed     int64 // messages that are not due yet
-	ready       int64 // readiness counted so far, for returned order
+	delayed     int64  // messages that are not due yet
+	ready       uint64 // what came back so far, for returned order
 	moves       moves
 
 	lease int64 // ms, when the queue goes if it is not used; 0: never
@@ -37,7 +37,7 @@ type liveLevel struct {
 	q         *liveQueue
 	cursor    int64 // the next message that was never delivered
 	recovered int64 // what an earlier process may have delivered lies below
-	returned  heap  // messages that came back and are ready
+	aside     heap  // ready messages that came back, or were published for later, in order
 	delayed   heap  // messages that are not due yet, by when they are
 	flights   map[int64]*flight
 	many      bool // flights has grown so large that it is not kept
@@ -95,9 +95,9 @@ func (q *liveQueue) recallApart() {
 			q.moves.wait(x.l.ref(x.offset))
 		case a.notBefore != 0: // ripen finds out whether it is due
 			q.delayed++
-			x.l.delayed.push(heapItem{a.notBefore, x.offset})
+			x.l.delayed.push(heapItem{a.notBefore, a.seq, x.offset})
 		default:
-			x.l.ripe(x.offset)
+			x.l.lineUp(x.offset)
 		}
 	}
 }
@@ -124,41 +124,79 @@ func (l *liveLevel) ref(o int64) Ref { return Ref{l.q.id, l.priority, o} }
 
 func (l *liveLevel) at() at { return at{l.q.id, l.priority} }
 
-// ripe lines up a message that came back, or that was delayed and is due now.
-func (l *liveLevel) ripe(o int64) {
-	key := o
-	if l.q.spec.Kind == Quorum {
+// lineUp makes a message ready that was put apart: one that came back where it
+// stood before, or with a quorum queue before all that never were delivered,
+// and one that was delayed where it stands since it is due.
+func (l *liveLevel) lineUp(o int64) {
+	a := l.apart[o]
+	x := heapItem{a.place.after, a.place.turn, o}
+	switch {
+	case a.state == returned && l.q.spec.Kind == Quorum:
 		l.q.ready++
-		key = l.q.ready
+		x.key, x.turn = beforeAll, l.q.ready
+	case a.place == place{}:
+		x.key = o
 	}
-	l.returned.push(heapItem{key, o})
+	l.aside.push(x)
 }
 
-// ripen lines up the delayed messages that are due.
-func (q *liveQueue) ripen(now int64) {
+// beforeAll is a key before that of any offset.
+const beforeAll = -1
+
+// ripen lines up the delayed messages that are due. Each stands behind those
+// that are there when it is due, which is logged.
+func (m *Machine) ripen(q *liveQueue) {
 	if q.delayed == 0 {
 		return
 	}
 	for _, l := range q.levels {
-		for len(l.delayed) > 0 && l.delayed[0].key <= now {
-			q.delayed--
-			l.ripe(l.delayed.pop().offset)
-		}
+		m.ripenLevel(l)
 	}
 }
 
-// head returns the level's next ready message, and whether it came back.
-func (l *liveLevel) head() (o int64, back, ok bool) {
+func (m *Machine) ripenLevel(l *liveLevel) {
+	for len(l.delayed) > 0 && l.delayed[0].key <= m.now {
+		l.q.delayed--
+		m.ripe = append(m.ripe, l.delayed.pop().offset)
+	}
+	m.logRipe(l)
+	for _, o := range m.ripe {
+		l.lineUp(o)
+	}
+	m.ripe = m.ripe[:0]
+}
+
+// logRipe logs which of the messages that became due were published for later.
+// Those that came back and had to wait stand where they stood.
+func (m *Machine) logRipe(l *liveLevel) {
+	spans := m.facts.spans[:0]
+	for _, o := range m.ripe {
+		switch n := len(spans); {
+		case l.apart[o].state != delayed:
+		case n > 0 && spans[n-1].to == o:
+			spans[n-1].to++
+		default:
+			spans = append(spans, span{o, o + 1})
+		}
+	}
+	if m.facts.spans = spans; len(spans) > 0 {
+		m.facts.ripened = ripened{l.at(), spans}
+		m.log(&m.facts.ripened)
+	}
+}
+
+// head returns the level's next ready message, and whether it was put apart.
+func (l *liveLevel) head() (o int64, aside, ok bool) {
 	l.skip()
 	fresh := l.cursor < l.next
-	if len(l.returned) == 0 {
+	if len(l.aside) == 0 {
 		return l.cursor, false, fresh
 	}
-	top := l.returned[0].offset
-	if fresh && l.cursor < top && l.q.spec.Kind == Classic {
+	top := l.aside[0]
+	if fresh && !top.less(heapItem{l.cursor, 0, l.cursor}) {
 		return l.cursor, false, true
 	}
-	return top, true, true
+	return top.offset, true, true
 }
 
 // skip moves the cursor over messages that are settled or put apart.
@@ -173,9 +211,9 @@ func (l *liveLevel) skip() {
 }
 
 // take removes the head from what is ready.
-func (l *liveLevel) take(back bool) {
-	if back {
-		l.returned.pop()
+func (l *liveLevel) take(aside bool) {
+	if aside {
+		l.aside.pop()
 	} else {
 		l.cursor++
 	}

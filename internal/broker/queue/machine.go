@@ -32,6 +32,7 @@ type Machine struct {
 	mayDrop int // so many heads
 	effects Effects
 	batch   batch
+	ripe    []int64 // offsets that became due
 	facts   facts
 	replies replies
 }
@@ -43,6 +44,7 @@ type facts struct {
 	marked    marked
 	cameBack  cameBack
 	condemned condemned
+	ripened   ripened
 	spans     []span
 }
 
@@ -267,7 +269,7 @@ func (m *Machine) settleDown() {
 			i++
 			q.dirty = false
 			if !q.gone {
-				q.ripen(m.now)
+				m.ripen(q)
 				m.deliver(q)
 			}
 		case w < len(m.waking):

@@ -59,6 +59,8 @@ type modelMessage struct {
 	count     uint32
 	seq       int   // when it was put apart; 0: never
 	ripe      int   // when it became ready again
+	after     int64 // with turn: where it stands since it became due
+	turn      int
 	notBefore int64 // ms
 	returned  bool
 	delivered bool // somebody had it
@@ -136,7 +138,7 @@ func (m *model) restart() {
 				msg.state = modelDelayed
 			default:
 				msg.state = modelReady
-				if msg.seq != 0 {
+				if msg.returned {
 					q.ripen(msg)
 				}
 			}
@@ -161,10 +163,16 @@ func (m *model) ripenAll() {
 			}
 		}
 		slices.SortFunc(due, func(a, b *modelMessage) int {
-			return cmp.Or(cmp.Compare(a.notBefore, b.notBefore), cmp.Compare(a.ref.Offset, b.ref.Offset))
+			return cmp.Or(cmp.Compare(a.notBefore, b.notBefore), cmp.Compare(a.seq, b.seq))
 		})
 		for _, msg := range due {
-			q.ripen(msg)
+			if msg.returned {
+				q.ripen(msg)
+				continue
+			}
+			q.seq++
+			msg.state, msg.seq, msg.notBefore = modelReady, q.seq, 0
+			msg.after, msg.turn = q.next[msg.ref.Level]-1, q.seq
 		}
 	}
 }
@@ -208,7 +216,15 @@ func (q *modelQueue) before(a, b *modelMessage) bool {
 	if q.spec.Kind == Quorum && (a.ripe != 0 || b.ripe != 0) {
 		return b.ripe == 0 || a.ripe != 0 && a.ripe < b.ripe
 	}
-	return a.ref.Offset < b.ref.Offset
+	return cmp.Or(cmp.Compare(a.place(), b.place()), cmp.Compare(a.turn, b.turn)) < 0
+}
+
+// place is the offset that a message stands at or, with a turn, behind.
+func (msg *modelMessage) place() int64 {
+	if msg.turn != 0 {
+		return msg.after
+	}
+	return msg.ref.Offset
 }
 
 // next returns the message that is delivered next. What expired before it is
@@ -319,7 +335,7 @@ func (m *model) append(id ID, msg *Message) Outcome {
 		x.size = msg.Size
 	}
 	for _, ttl := range []int64{millis(msg.ExpiresAfter), millis(s.TTL)} {
-		if at := m.now + ttl; ttl >= 0 && (x.expiry == 0 || at < x.expiry) {
+		if at := max(m.now, unixMillis(msg.NotBefore)) + ttl; ttl >= 0 && (x.expiry == 0 || at < x.expiry) {
 			x.expiry = at
 		}
 	}

@@ -292,6 +292,8 @@ func (s *script) showFacts(entry []byte) {
 		case factDoomed:
 			reason := Reason(r.Take(1)[0])
 			s.print("fact: doomed %s %v %s", place, reason, showSpans(&r))
+		case factRipened:
+			s.print("fact: ripened %s %s", place, showSpans(&r))
 		}
 	}
 	s.print("fact: entry of %d bytes", len(entry))
