@@ -121,13 +121,19 @@ func TestDeadLetterCycle(t *testing.T) {
 	if err := ch.Publish("", "a", false, false, amqp091.Publishing{Body: []byte("round")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := ch.Publish("", "again", false, false, amqp091.Publishing{Body: []byte("again")}); err != nil {
+	if err := ch.QueueBind("again", "", "amq.fanout", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.Publish("amq.fanout", "again", false, false, amqp091.Publishing{Body: []byte("again")}); err != nil {
 		t.Fatal(err)
 	}
 	for count := range 3 {
 		d := next2(t, ch, "again")
 		if ds := deaths(t, d); count > 0 && (len(ds) != 1 || ds[0]["count"] != int64(count)) {
 			t.Fatalf("round %d: %v", count, d.Headers)
+		}
+		if last := []any{nil, "amq.fanout", ""}[count]; d.Headers["x-last-death-exchange"] != last {
+			t.Errorf("round %d: last exchange %v, want %v", count, d.Headers["x-last-death-exchange"], last)
 		}
 		if err := d.Reject(false); err != nil {
 			t.Fatal(err)
