@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"strconv"
 
@@ -39,6 +40,22 @@ func arguments(t wire.Table) []route.Argument {
 		out = append(out, route.Argument{Name: string(key), Value: canonical(v)})
 	}
 	return out
+}
+
+// distinct are the fields of a table; of those with the same key the first
+// counts, as in RabbitMQ.
+func distinct(t wire.Table) iter.Seq2[string, wire.Value] {
+	return func(yield func(string, wire.Value) bool) {
+		seen := map[string]bool{}
+		for key, v := range t.All() {
+			if name := string(key); !seen[name] {
+				seen[name] = true
+				if !yield(name, v) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // fields are what routing may ask of a message.

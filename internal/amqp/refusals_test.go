@@ -8,6 +8,8 @@ import (
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 )
 
 // What RabbitMQ 4.0.5 answers was found by the differential test in
@@ -83,6 +85,22 @@ func TestQueueArguments(t *testing.T) {
 			return err
 		})
 	}
+}
+
+// TestArgumentTwice: of arguments with the same name the first counts.
+func TestArgumentTwice(t *testing.T) {
+	n := start(t)
+	r := n.raw().open()
+	args := wire.MakeTable(
+		wire.Field{Key: "x-queue-type", Value: wire.TextValue("quorum")}, wire.Field{Key: "x-delivery-limit", Value: wire.IntValue(1)},
+		wire.Field{Key: "x-queue-type", Value: wire.IntValue(0)}, wire.Field{Key: "x-delivery-limit", Value: wire.IntValue(2)},
+	)
+	r.method(1, &wire.QueueDeclare{Queue: "q", Durable: true, Arguments: args})
+	r.expect(1, &wire.QueueDeclareOk{})
+	n.refuses(n.dial(), "the same without the second ones", 0, func(ch *amqp091.Channel) error {
+		_, err := ch.QueueDeclare("q", true, false, false, false, amqp091.Table{"x-queue-type": "quorum", "x-delivery-limit": 1})
+		return err
+	})
 }
 
 // TestDeclareAgain: what is there is not judged, only compared; whose it is
