@@ -230,6 +230,11 @@ func TestRestoreRefuses(t *testing.T) {
 		return append(appendSpec([]byte{2, 101, 1, 1}, &spec), rest...)
 	}
 	level := func(rest ...byte) []byte { return append(queue(9, 1, 0, 100), rest...) }
+	quorum := spec
+	quorum.Kind = Quorum
+	highLevel := func(rest ...byte) []byte {
+		return append(append(appendSpec([]byte{2, 101, 1, 1}, &quorum), 9, 1, high, 100), rest...)
+	}
 	none := []byte{0, 0, 0, 0, 0, 0}
 	for _, c := range []struct {
 		name  string
@@ -260,6 +265,8 @@ func TestRestoreRefuses(t *testing.T) {
 		{"a run beyond the end", level(9, 1, 9, 0, 0, 1, 0, 9, 5, 0, 0, 0), false},
 		{"a run in two", level(9, 1, 9, 0, 0, 2, 0, 1, 5, 0, 1, 5, 0, 0, 0), false},
 		{"sizes that are not wanted", level(9, 1, 9, 0, 0, 0, 1, 0, 1, 5, 0, 0), false},
+		{"the high level of a quorum queue", highLevel(9, 1, 9, 0, 0, 0, 0, 0, 1, 0, 3, 8, 0), true},
+		{"one that does not say which are younger", highLevel(9, 1, 9, 0, 0, 0, 0, 0), false},
 		{"ids that are not wanted", queue(0, 0, 1, 1, 'x'), false},
 	} {
 		if d, err := restored(c.bytes); c.good != (err == nil) {

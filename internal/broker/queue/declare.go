@@ -162,6 +162,7 @@ func (m *Machine) purge(c *Purge) *PurgeReply {
 	}
 	m.ripen(q)
 	r := &PurgeReply{Purged: q.readyCount()}
+	q.weight = 0
 	for _, l := range q.levels {
 		if spans := l.ready(); len(spans) > 0 {
 			l.aside, l.cursor = nil, l.next

@@ -27,6 +27,9 @@ func (m *Machine) deliver(q *liveQueue) {
 // next returns the next ready message, nil if there is none. What has expired
 // before it goes.
 func (m *Machine) next(q *liveQueue) (l *liveLevel, o int64, aside bool) {
+	if q.weighs() {
+		return m.nextWeighed(q)
+	}
 	for _, l := range q.levels {
 		for {
 			o, aside, ok := l.head()
@@ -39,6 +42,20 @@ func (m *Machine) next(q *liveQueue) (l *liveLevel, o int64, aside bool) {
 			if !m.expireHead(l, o, aside) {
 				break
 			}
+		}
+	}
+	return nil, 0, false
+}
+
+// nextWeighed is next for a quorum queue with two levels.
+func (m *Machine) nextWeighed(q *liveQueue) (l *liveLevel, o int64, aside bool) {
+	for l := q.first(); l != nil; l = q.first() {
+		o, aside, _ := l.head()
+		if l.expires(o) >= m.now {
+			return l, o, aside
+		}
+		if !m.expireHead(l, o, aside) {
+			break
 		}
 	}
 	return nil, 0, false

@@ -54,6 +54,7 @@ type level struct {
 	expiry    runs // when messages expire, ms
 	sizes     runs // with Settings.MaxBytes only
 	transient runs // messages that the end of the process removes
+	younger   runs // of a quorum queue's high level: the normal level's next offset at the time
 }
 
 // apart is what is known of a message that is not served in its turn.
@@ -206,6 +207,14 @@ func (q *queue) append(l *level, f *appended) bool {
 	if f.transient {
 		l.transient.push(f.offset, 1)
 	}
+	if q.ranks(l) {
+		lo, _ := q.level(normal)
+		if lo != nil {
+			l.younger.push(f.offset, lo.next)
+		} else {
+			l.younger.push(f.offset, 0)
+		}
+	}
 	if f.notBefore != 0 {
 		q.seq++
 		l.setApart(f.offset, apart{state: delayed, seq: q.seq, notBefore: f.notBefore})
@@ -215,6 +224,10 @@ func (q *queue) append(l *level, f *appended) bool {
 	}
 	return true
 }
+
+// ranks says whether it is known of the level's messages which of the other
+// level's are younger.
+func (q *queue) ranks(l *level) bool { return q.spec.Kind == Quorum && l.priority == high }
 
 func (l *level) setApart(o int64, a apart) {
 	if l.apart == nil {
@@ -241,6 +254,7 @@ func (q *queue) settle(l *level, from, to int64) {
 	l.expiry.drop(l.floor)
 	l.sizes.drop(l.floor)
 	l.transient.drop(l.floor)
+	l.younger.drop(l.floor)
 }
 
 // unsettled counts what is not settled of [from, to), which is not below the

@@ -1,15 +1,24 @@
 package queue
 
-// expire removes the ready heads that have expired.
+// expire removes the ready heads that have expired: of each level, or, where
+// levels are weighed, as long as the next message has.
 func (m *Machine) expire(q *liveQueue) {
+	if q.weighs() {
+		for l := q.first(); l != nil && m.expireNext(l); l = q.first() {
+		}
+		return
+	}
 	for _, l := range q.levels {
-		for {
-			o, aside, ok := l.head()
-			if !ok || l.expires(o) > m.now || !m.expireHead(l, o, aside) {
-				break
-			}
+		for m.expireNext(l) {
 		}
 	}
+}
+
+// expireNext removes a level's head if it has expired. It returns false if there
+// is none, or it has to wait.
+func (m *Machine) expireNext(l *liveLevel) bool {
+	o, aside, ok := l.head()
+	return ok && l.expires(o) <= m.now && m.expireHead(l, o, aside)
 }
 
 // expireHead removes a level's head, which has expired, with those behind it
@@ -23,12 +32,14 @@ func (m *Machine) expireHead(l *liveLevel, o int64, aside bool) bool {
 		return m.doomHead(l, o, aside, Expired)
 	}
 	to := o + 1
-	if !aside && len(l.apart) == 0 {
+	if !aside && len(l.apart) == 0 && !l.q.weighs() {
 		run, _ := l.expiry.at(o)
 		to = min(run.to, l.next)
 	}
 	l.take(aside)
-	m.dropped(l.q, Expired, l.unsettled(o, to))
+	n := l.unsettled(o, to)
+	l.q.took(n - 1) // the others
+	m.dropped(l.q, Expired, n)
 	if !aside {
 		l.cursor = to
 	}
@@ -77,18 +88,16 @@ func (m *Machine) evictHead(q *liveQueue) bool {
 	if !m.mayDropHead(q) {
 		return false
 	}
-	for _, l := range q.levels {
-		o, aside, ok := l.head()
-		switch {
-		case !ok:
-		case q.settings().HasDeadLetter:
-			return m.doomHead(l, o, aside, MaxLength)
-		default:
-			l.take(aside)
-			m.settleOne(l, o, o+1)
-			m.dropped(q, MaxLength, 1)
-			return true
-		}
+	l := q.first()
+	if l == nil {
+		return false
 	}
-	return false
+	o, aside, _ := l.head()
+	if q.settings().HasDeadLetter {
+		return m.doomHead(l, o, aside, MaxLength)
+	}
+	l.take(aside)
+	m.settleOne(l, o, o+1)
+	m.dropped(q, MaxLength, 1)
+	return true
 }

@@ -18,7 +18,6 @@ func (m *Machine) get(g *Get, r *GetReply) {
 	m.used(q)
 	m.touch(q)
 	m.ripen(q)
-	ready := q.readyCount()
 	m.mayDrop = math.MaxInt // "empty" must be true
 	l, o, aside := m.next(q)
 	if l == nil {
@@ -33,10 +32,10 @@ func (m *Machine) get(g *Get, r *GetReply) {
 	} else {
 		r.Delivery = m.hand(l, o, aside, ch, nil)
 	}
-	if q.spec.Kind == Quorum {
-		r.Ready = ready - 1 // with what has expired and was not at the head
-		return
+	// What has come to the head and is too old is not counted, but for a
+	// quorum queue that waits for an acknowledgement.
+	if q.spec.Kind == Classic || g.NoAck {
+		m.expire(q)
 	}
-	m.expire(q) // what has come to the head and is too old is not counted
 	r.Ready = q.readyCount()
 }

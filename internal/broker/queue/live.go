@@ -20,6 +20,7 @@ type liveQueue struct {
 	doomedBytes int64
 	delayed     int64  // messages that are not due yet
 	ready       uint64 // what came back so far, for returned order
+	weight      int64  // taken of those that did not come back, for a quorum queue's turns
 	moves       moves
 
 	lease int64 // ms, when the queue goes if it is not used; 0: never
@@ -146,19 +147,33 @@ const beforeAll = -1
 // ripen lines up the delayed messages that are due. Each stands behind those
 // that are there when it is due, which is logged.
 func (m *Machine) ripen(q *liveQueue) {
-	if q.delayed == 0 {
-		return
-	}
-	for _, l := range q.levels {
-		m.ripenLevel(l)
+	l := q.soonest(m.now)
+	for l != nil {
+		m.ripe = append(m.ripe, l.delayed.pop().offset)
+		q.delayed--
+		if next := q.soonest(m.now); next != l {
+			m.lineUpRipe(l)
+			l = next
+		}
 	}
 }
 
-func (m *Machine) ripenLevel(l *liveLevel) {
-	for len(l.delayed) > 0 && l.delayed[0].key <= m.now {
-		l.q.delayed--
-		m.ripe = append(m.ripe, l.delayed.pop().offset)
+// soonest returns the level with the message that was due first, nil if none is
+// due.
+func (q *liveQueue) soonest(now int64) (first *liveLevel) {
+	if q.delayed == 0 {
+		return nil
 	}
+	for _, l := range q.levels {
+		if len(l.delayed) > 0 && l.delayed[0].key <= now && (first == nil || l.delayed[0].less(first.delayed[0])) {
+			first = l
+		}
+	}
+	return first
+}
+
+// lineUpRipe lines up messages of a level that are due.
+func (m *Machine) lineUpRipe(l *liveLevel) {
 	m.logRipe(l)
 	for _, o := range m.ripe {
 		l.lineUp(o)
@@ -213,10 +228,13 @@ func (l *liveLevel) skip() {
 // take removes the head from what is ready.
 func (l *liveLevel) take(aside bool) {
 	if aside {
-		l.aside.pop()
+		if l.aside.pop().key == beforeAll {
+			return
+		}
 	} else {
 		l.cursor++
 	}
+	l.q.took(1)
 }
 
 // expires returns when a message expires, ms.
@@ -246,7 +264,7 @@ func (q *liveQueue) due() int64 {
 		if len(l.delayed) > 0 {
 			at = min(at, l.delayed[0].key)
 		}
-		if o, _, ok := l.head(); ok && q.moves.room() {
+		if o, _, ok := l.head(); ok && q.moves.room() && (!q.weighs() || l == q.first()) {
 			at = min(at, l.expires(o))
 		}
 	}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -39,6 +40,8 @@ type modelQueue struct {
 	lease     int64 // ms
 	ids       []string
 	seq, ripe int
+	taken     int             // of those that did not come back, for turns
+	younger   map[int64]int64 // of quorum queues: low messages so far, by high offset
 }
 
 type modelState uint8
@@ -105,7 +108,8 @@ func (m *model) clone() *model {
 			y := *msg
 			x.messages = append(x.messages, &y)
 		}
-		x.consumers, x.active, x.consumed = nil, 0, false
+		x.consumers, x.active, x.consumed, x.taken = nil, 0, false, 0
+		x.younger = maps.Clone(q.younger)
 		x.next = map[uint8]int64{}
 		for l, n := range q.next {
 			x.next[l] = n
@@ -205,11 +209,36 @@ func (q *modelQueue) heads() []*modelMessage {
 			best[msg.ref.Level] = msg
 		}
 	}
+	if lo, hi := best[0], best[1]; q.spec.Kind == Quorum && lo != nil && hi != nil {
+		delete(best, 1)
+		if q.prefers(hi, lo) {
+			best = map[uint8]*modelMessage{1: hi}
+		}
+	}
 	var heads []*modelMessage
 	for _, l := range sortedKeys(best) {
 		heads = slices.Insert(heads, 0, best[l])
 	}
 	return heads
+}
+
+// prefers says whether a quorum queue's high message goes before its low one.
+func (q *modelQueue) prefers(hi, lo *modelMessage) bool {
+	if hi.ripe != 0 || lo.ripe != 0 {
+		return hi.ripe != 0 && (lo.ripe == 0 || hi.ripe < lo.ripe)
+	}
+	at := lo.place()
+	if lo.turn != 0 {
+		at++
+	}
+	return q.taken%3 != 2 || at >= q.younger[hi.place()]
+}
+
+// take counts a ready message that leaves the line.
+func (q *modelQueue) take(msg *modelMessage) {
+	if msg.ripe == 0 {
+		q.taken++
+	}
 }
 
 func (q *modelQueue) before(a, b *modelMessage) bool {
@@ -250,6 +279,9 @@ func (m *model) settle(q *modelQueue, msg *modelMessage) {
 
 // discard dead-letters or drops a message.
 func (m *model) discard(q *modelQueue, msg *modelMessage, why Reason) {
+	if msg.state == modelReady {
+		q.take(msg)
+	}
 	if q.spec.Settings.HasDeadLetter {
 		q.seq++
 		msg.state, msg.reason, msg.seq, msg.paused, msg.fetched = modelDoomed, why, q.seq, 0, false
@@ -329,6 +361,12 @@ func (m *model) append(id ID, msg *Message) Outcome {
 	}
 	s := &q.spec.Settings
 	level := min(msg.Priority, s.MaxPriority)
+	if q.spec.Kind == Quorum {
+		if level = 0; msg.Priority > 4 {
+			level = 1
+			q.younger[q.next[1]] = q.next[0]
+		}
+	}
 	x := &modelMessage{ref: Ref{id, level, q.next[level]}, transient: msg.Transient}
 	q.next[level]++
 	if s.MaxBytes >= 0 {

@@ -22,7 +22,7 @@ func (m *Machine) append(id ID, msg *Message) Placed {
 	if outcome != Accepted {
 		return Placed{Queue: id, Outcome: outcome}
 	}
-	l := m.openLevel(q, min(msg.Priority, q.settings().MaxPriority))
+	l := m.openLevel(q, q.levelOf(msg.Priority))
 	f := &m.facts.appended
 	*f = appended{at: l.at(), offset: l.next, expiry: m.expiry(q, msg), transient: msg.Transient && q.spec.Kind == Classic}
 	if q.settings().MaxBytes >= 0 {

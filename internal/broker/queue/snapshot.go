@@ -20,7 +20,8 @@ import (
 //	level     1 byte priority · u log · u next · u floor · u mark ·
 //	          spans settled above the floor, ascending ·
 //	          u count · count × apart, ascending · runs expiry · runs sizes ·
-//	          runs transient
+//	          runs transient · [runs younger, of the high level of a quorum
+//	          queue]
 //	apart     u offset · 1 byte state, plus 128 if it has a place · 1 byte
 //	          reason · u count · u seq · s not before ms ·
 //	          [place: u after · u turn]
@@ -46,6 +47,9 @@ func (q *queue) snapshot(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(q.levels)))
 	for _, l := range q.levels {
 		dst = l.snapshot(dst)
+		if q.ranks(l) {
+			dst = l.younger.snapshot(dst, l.floor)
+		}
 	}
 	if q.dedup == nil {
 		return append(dst, 0)
@@ -159,6 +163,9 @@ func (d *Durable) restoreLevel(q *queue, r *enc.Reader) bool {
 	q.levels = append(q.levels, l)
 	ok := l.restoreSettled(r) && l.restoreApart(r, q.seq) &&
 		l.expiry.restore(r, l.floor, l.next) && l.sizes.restore(r, l.floor, l.next) && l.transient.restore(r, l.floor, l.next)
+	if ok && q.ranks(l) {
+		ok = l.younger.restore(r, l.floor, l.next)
+	}
 	if !ok || !l.sizesFit(q.spec.Settings.MaxBytes >= 0) {
 		return false
 	}
