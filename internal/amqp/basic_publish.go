@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,8 +39,8 @@ func (c *conn) basicPublish(ch *channel, p *content, body []byte) error {
 		c.giveBack(ch, p, body)
 	}
 	stored := broker.Message{
-		Exchange: m.Exchange, RoutingKey: m.RoutingKey, Properties: p.properties.Bytes(), Body: body,
-		Time: time.Now().UnixMilli(),
+		Exchange: m.Exchange, RoutingKey: m.RoutingKey, HiddenKeys: to.hidden,
+		Properties: p.properties.Bytes(), Body: body, Time: time.Now().UnixMilli(),
 	}
 	publish := &broker.Publish{Targets: to.queues, Message: meta}
 	if len(to.queues) > 0 {
@@ -90,6 +91,7 @@ func (c *conn) checkProperties(p *content, size int) (queue.Message, error) {
 type targets struct {
 	queues  []queue.ID
 	streams []broker.Stream
+	hidden  []string // of BCC, which nobody is told
 }
 
 func (t *targets) nobody() bool { return len(t.queues)+len(t.streams) == 0 }
@@ -98,7 +100,9 @@ func (t *targets) nobody() bool { return len(t.queues)+len(t.streams) == 0 }
 func (c *conn) match(ch *channel, p *content, meta *queue.Message) (to targets, err error) {
 	headers, _ := p.properties.Headers()
 	c.routing.Keys = append(c.routing.Keys[:0], p.method.RoutingKey)
+	var shown int
 	for _, name := range []string{"CC", "BCC"} {
+		shown = len(c.routing.Keys)
 		v, ok := headers.Get(name)
 		if !ok {
 			continue
@@ -113,6 +117,7 @@ func (c *conn) match(ch *channel, p *content, meta *queue.Message) (to targets, 
 			}
 		}
 		if name == "BCC" {
+			to.hidden = slices.Clone(c.routing.Keys[shown:])
 			p.properties = withoutHeader(p.properties, "BCC")
 		}
 	}

@@ -36,6 +36,7 @@ func (s *Server) DeadLetter(l broker.Letter) (broker.Redirect, bool) {
 	keys := []string{l.Message.RoutingKey}
 	cc, hasCC := textsOf(p.Headers, "CC")
 	keys = append(keys, cc...)
+	hidden := l.Message.HiddenKeys
 	deaths := deathsOf(p.Headers, l.Message.DeadLettered)
 	deaths = append([]death{{}}, without(deaths, l.Queue.Name, l.Reason.String())...)
 	deaths[0] = nextDeath(deathsOf(p.Headers, l.Message.DeadLettered), l, keys, &p)
@@ -44,7 +45,7 @@ func (s *Server) DeadLetter(l broker.Letter) (broker.Redirect, bool) {
 	p.Flags.Clear(wire.PropExpiration)
 	if v, ok := args.Get("x-dead-letter-routing-key"); ok {
 		key, _ := v.Text()
-		keys = []string{key}
+		keys, hidden = []string{key}, nil
 		if hasCC {
 			p.Headers = p.Headers.Without("CC")
 		}
@@ -53,10 +54,10 @@ func (s *Server) DeadLetter(l broker.Letter) (broker.Redirect, bool) {
 	meta := queue.Message{Size: int64(len(l.Message.Body)), ExpiresAfter: queue.None, Transient: p.DeliveryMode != wire.Persistent, Priority: p.Priority}
 	return broker.Redirect{
 		Exchange: exchange,
-		Route:    route.Message{Keys: keys, Fields: &fields{properties: encoded, headers: p.Headers}},
+		Route:    route.Message{Keys: append(keys, hidden...), Fields: &fields{properties: encoded, headers: p.Headers}},
 		Meta:     meta,
 		Message: broker.Message{
-			Exchange: exchange, RoutingKey: keys[0], Properties: encoded.Bytes(), Body: l.Message.Body,
+			Exchange: exchange, RoutingKey: keys[0], HiddenKeys: hidden, Properties: encoded.Bytes(), Body: l.Message.Body,
 			Time: l.Now, DeadLettered: true,
 		},
 		Avoid: func(name string) bool { return isCycle(deaths, name) },

@@ -150,6 +150,37 @@ func TestDeadLetterCycle(t *testing.T) {
 	t.Fatal("the message still goes round")
 }
 
+// TestDeadLetterBCC: a message that is dead-lettered with the keys that it had
+// goes to those of its BCC header too, which nobody is told of.
+func TestDeadLetterBCC(t *testing.T) {
+	n := start(t)
+	ch := n.channel()
+	must(ch.QueueDeclare("q", true, false, false, false, amqp091.Table{"x-dead-letter-exchange": "dlx"}))(t)
+	must(ch.QueueDeclare("dead", true, false, false, false, amqp091.Table{"x-dead-letter-exchange": "dlx"}))(t)
+	if err := ch.ExchangeDeclare("dlx", "direct", true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.QueueBind("dead", "hidden", "dlx", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.Publish("", "q", false, false, amqp091.Publishing{DeliveryMode: amqp091.Persistent, Headers: amqp091.Table{"BCC": []any{"hidden", "other"}}}); err != nil {
+		t.Fatal(err)
+	}
+	must(ch.QueueDeclarePassive("q", true, false, false, false, nil))(t) // the message is there
+	n.stop()
+	n.open()
+	ch = n.channel()
+	for _, queue := range []string{"q", "dead", "dead"} { // round and round
+		d := next2(t, ch, queue)
+		if _, ok := d.Headers["BCC"]; ok || d.RoutingKey != "q" {
+			t.Errorf("in %s: %+v", queue, d)
+		}
+		if err := d.Reject(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestRejectedBeforeRestart: an answered rejection holds: after a restart the
 // message is in the dead-letter queue and nowhere else.
 func TestRejectedBeforeRestart(t *testing.T) {
