@@ -10,7 +10,7 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/broker/route"
 )
 
-// canonical is a table's value as routing compares it.
+// canonical is a table's value as declarations are compared by it.
 func canonical(v wire.Value) route.Value {
 	switch v.Kind() {
 	case wire.KindVoid, 0:
@@ -33,11 +33,16 @@ func canonical(v wire.Value) route.Value {
 	return route.Other(v.String())
 }
 
-// arguments is a table as routing keeps it.
+// arguments is a table as routing keeps it. A time in it is its number of
+// seconds.
 func arguments(t wire.Table) []route.Argument {
 	var out []route.Argument
 	for key, v := range t.All() {
-		out = append(out, route.Argument{Name: string(key), Value: canonical(v)})
+		a := route.Argument{Name: string(key), Value: canonical(v)}
+		if seconds, ok := v.Time(); ok {
+			a.Value = route.Int(seconds.Unix())
+		}
+		out = append(out, a)
 	}
 	return out
 }
@@ -64,11 +69,15 @@ type fields struct {
 	headers    wire.Table
 }
 
-// Header implements route.Fields.
+// Header implements route.Fields. A time is its number of milliseconds: RabbitMQ
+// 4 compares that with an argument's seconds.
 func (f *fields) Header(name string) (route.Value, bool) {
 	v, ok := f.headers.Get(name)
 	if !ok {
 		return "", false
+	}
+	if at, ok := v.Time(); ok {
+		return route.Int(at.UnixMilli()), true
 	}
 	return canonical(v), true
 }
