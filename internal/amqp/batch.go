@@ -53,6 +53,9 @@ func (c *conn) flush() error {
 	publishes := c.publishes
 	b.Done = func(b *broker.SessionBatch) { c.batchDone(b, publishes) }
 	c.batch, c.publishes, c.batchBytes = nil, nil, 0
+	if err := c.begin(); err != nil {
+		return err
+	}
 	return c.session.Submit(c.ctx, b)
 }
 
@@ -65,7 +68,9 @@ func (c *conn) batchDone(b *broker.SessionBatch, publishes []publish) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(publishes) > 0 {
+	c.underWay--
+	c.keep(b, publishes)
+	for len(publishes) > 0 && !b.Items[publishes[0].item].NoRoom() {
 		n := sameOutcome(b, publishes)
 		if last := publishes[n-1]; !last.ch.gone {
 			if b.Items[last.item].Refused() {
@@ -76,6 +81,7 @@ func (c *conn) batchDone(b *broker.SessionBatch, publishes []publish) {
 		}
 		publishes = publishes[n:]
 	}
+	// Behind one that has no room there is none that has.
 }
 
 // sameOutcome is how many publishes of one channel, from the first on, can be
@@ -84,7 +90,7 @@ func sameOutcome(b *broker.SessionBatch, publishes []publish) int {
 	first := publishes[0]
 	refused := b.Items[first.item].Refused()
 	n := 1
-	for n < len(publishes) && publishes[n].ch == first.ch && b.Items[publishes[n].item].Refused() == refused {
+	for n < len(publishes) && publishes[n].ch == first.ch && b.Items[publishes[n].item].Refused() == refused && !b.Items[publishes[n].item].NoRoom() {
 		n++
 	}
 	return n

@@ -210,6 +210,7 @@ func (c *conn) open() error {
 	}
 	c.vhost = v
 	c.session = v.NewSession(c)
+	c.session.HoldOrder()
 	return c.say(&wire.ConnectionOpenOk{})
 }
 
