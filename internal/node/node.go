@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -197,6 +198,7 @@ func (n *Node) serveAMQP(context.Context) error {
 	n.amqp = amqp.New(amqp.Config{
 		Broker: n.broker, Profile: amqp.Profile(n.cfg.AMQPProfile), Version: n.cfg.Version, Logger: n.cfg.Logger,
 		ClusterName: n.broker.ClusterID(),
+		MemoryShort: amqp.MemoryAlarm(debug.SetMemoryLimit(-1)),
 	})
 	n.broker.SetProtocol(n.amqp)
 	if n.amqpLn != nil {
