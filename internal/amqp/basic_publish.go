@@ -129,6 +129,9 @@ func (c *conn) match(ch *channel, p *content, meta *queue.Message) (to targets, 
 	if err := c.vhost.Match(&c.matched, p.method.Exchange, &c.routing); err != nil {
 		return to, c.publishError(p, err)
 	}
+	if err := c.allowTopic(access.Write, p.method.Exchange, c.routing.Keys...); err != nil {
+		return to, err
+	}
 	c.resolve(&to, c.matched.Queues)
 	if len(c.matched.Delayed) > 0 {
 		meta.NotBefore = time.Now().Add(delay)
