@@ -7,6 +7,7 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 	"github.com/waxwing-mq/waxwing/internal/broker/access"
 )
 
@@ -129,5 +130,29 @@ func TestNewVHost(t *testing.T) {
 	}
 	if err := n.broker.ChangeAccess(context.Background(), func(d *access.Durable) ([]access.Entry, error) { return d.DecideDeleteVHost("new") }); err == nil {
 		t.Error("a vhost with queues was deleted")
+	}
+}
+
+// TestRefusedVHost: what is said of a vhost that is not there, or not for this
+// user, names connection.open as what it answers.
+func TestRefusedVHost(t *testing.T) {
+	n := start(t)
+	n.change(func(d *access.Durable) ([]access.Entry, error) { return d.DecideVHost(access.VHost{Name: "closed"}) })
+	for vhost, want := range map[string]string{
+		"gone":   "NOT_ALLOWED - vhost gone not found",
+		"closed": "NOT_ALLOWED - access to vhost 'closed' refused for user 'guest'",
+	} {
+		r := n.raw()
+		r.send([]byte(wire.ProtocolHeader))
+		r.expect(0, &wire.ConnectionStart{})
+		r.method(0, &wire.ConnectionStartOk{Mechanism: "PLAIN", Response: []byte("\x00guest\x00guest"), Locale: "en_US"})
+		r.expect(0, &wire.ConnectionTune{})
+		r.method(0, &wire.ConnectionTuneOk{ChannelMax: 100, FrameMax: 8192})
+		r.method(0, &wire.ConnectionOpen{VirtualHost: vhost})
+		var m wire.ConnectionClose
+		r.expect(0, &m)
+		if m.ReplyCode != wire.NotAllowed || m.ReplyText != want || m.ClassID != 10 || m.MethodID != 40 {
+			t.Errorf("%s: %+v", vhost, m)
+		}
 	}
 }
