@@ -95,6 +95,17 @@ type Get struct {
 	NoAck      bool
 }
 
+// Acquire takes up to Max messages for a channel, in order, as a Kafka share group
+// does. What is not settled after Lock comes back, as if it had been released; 0:
+// never. Kind Classic puts it back where it was, by offset.
+type Acquire struct {
+	Connection ConnectionID
+	Channel    ChannelID
+	Queue      ID
+	Max        int
+	Lock       time.Duration
+}
+
 // Prefetch bounds what all consumers of a channel may hold together, next to
 // what each may; 0: nothing beyond that.
 type Prefetch struct {
@@ -141,6 +152,7 @@ func (*Commit) command()          {}
 func (*Subscribe) command()       {}
 func (*Cancel) command()          {}
 func (*Get) command()             {}
+func (*Acquire) command()         {}
 func (*Prefetch) command()        {}
 func (*Flow) command()            {}
 func (*CloseChannel) command()    {}

@@ -17,6 +17,7 @@ func (m *Machine) get(g *Get, r *GetReply) {
 	}
 	m.used(q)
 	m.touch(q)
+	m.unlock(q)
 	m.ripen(q)
 	m.mayDrop = math.MaxInt // "empty" must be true
 	l, o, aside := m.next(q)

@@ -19,6 +19,7 @@ type liveQueue struct {
 	doomed      int64 // messages to be dead-lettered
 	doomedBytes int64
 	delayed     int64  // messages that are not due yet
+	locks       int    // in the levels' heaps
 	ready       uint64 // what came back so far, for returned order
 	weight      int64  // taken of those that did not come back, for a quorum queue's turns
 	moves       moves
@@ -41,6 +42,7 @@ type liveLevel struct {
 	aside     heap  // ready messages that came back, or were published for later, in order
 	delayed   heap  // messages that are not due yet, by when they are
 	flights   map[int64]*flight
+	locks     heap // when flights end by themselves; some may have ended before
 	many      bool // flights has grown so large that it is not kept
 }
 
@@ -50,7 +52,8 @@ type flight struct {
 	offset     int64
 	count      uint32
 	channel    *channel
-	consumer   *consumer // nil: it was got
+	consumer   *consumer // nil: it was got or acquired
+	until      int64     // ms, when it ends by itself; 0: never
 	next, prev *flight   // of the channel, in the order of delivery
 }
 
@@ -264,6 +267,7 @@ func (q *liveQueue) due() int64 {
 		if len(l.delayed) > 0 {
 			at = min(at, l.delayed[0].key)
 		}
+		at = min(at, l.lockEnds())
 		if o, _, ok := l.head(); ok && q.moves.room() && (!q.weighs() || l == q.first()) {
 			at = min(at, l.expires(o))
 		}

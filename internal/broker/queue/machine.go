@@ -53,6 +53,7 @@ type replies struct {
 	publish PublishReply
 	settle  SettleReply
 	get     GetReply
+	acquire AcquireReply
 	move    MoveReply
 	done    Done
 }
@@ -104,6 +105,9 @@ func (m *Machine) decide(cmd Command) Reply {
 	case *Get:
 		m.get(c, &m.replies.get)
 		return &m.replies.get
+	case *Acquire:
+		m.acquire(c, &m.replies.acquire)
+		return &m.replies.acquire
 	case *Move:
 		m.move(c, &m.replies.move)
 		return &m.replies.move
@@ -148,8 +152,8 @@ func (m *Machine) decideDone(cmd Command) {
 // tickQueues is how many queues one Tick looks at.
 const tickQueues = 256
 
-// Tick does what is due by now: messages expire or ripen, moves are tried
-// again, unused queues go. It is called after the commands that are at hand
+// Tick does what is due by now: messages expire or ripen, locks end, moves are
+// tried again, unused queues go. It is called after the commands that are at hand
 // have been decided, at NextDeadline or at any other time; it returns as
 // Decide does.
 func (m *Machine) Tick(now time.Time) ([]byte, *Effects) {
@@ -269,6 +273,7 @@ func (m *Machine) settleDown() {
 			i++
 			q.dirty = false
 			if !q.gone {
+				m.unlock(q)
 				m.ripen(q)
 				m.deliver(q)
 			}
