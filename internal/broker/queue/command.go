@@ -93,6 +93,9 @@ type Get struct {
 	Channel    ChannelID
 	Queue      ID
 	NoAck      bool
+	// SelfSettled says that the caller itself will settle the message, once
+	// it is on its way: nobody acknowledges it.
+	SelfSettled bool
 }
 
 // Acquire takes up to Max messages for a channel, in order, as a Kafka share group

@@ -334,7 +334,7 @@ func (s *script) command() Command {
 	case "cancel":
 		return &Cancel{Consumer: s.consumer()}
 	case "get":
-		return &Get{Connection: conn, Channel: ch, Queue: s.queue(0), NoAck: s.d.HasArg("no-ack")}
+		return &Get{Connection: conn, Channel: ch, Queue: s.queue(0), NoAck: s.d.HasArg("no-ack"), SelfSettled: s.d.HasArg("self-settled")}
 	case "prefetch":
 		return &Prefetch{Connection: conn, Channel: ch, Limit: s.int("limit", 0)}
 	case "flow":
