@@ -14,6 +14,7 @@ import (
 )
 
 func (c *conn) basicPublish(ch *channel, p *content, body []byte) error {
+	c.s.counters.published.Add(1)
 	m := &p.method
 	if m.Immediate {
 		return connectionErrf(wire.NotImplemented, "immediate=true") // as RabbitMQ since 3.0
@@ -35,8 +36,11 @@ func (c *conn) basicPublish(ch *channel, p *content, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if ch.tx == nil && to.nobody() && m.Mandatory {
-		c.giveBack(ch, p, body)
+	if to.nobody() {
+		c.s.counters.unroutable.Add(1)
+		if ch.tx == nil && m.Mandatory {
+			c.giveBack(ch, p, body)
+		}
 	}
 	stored := broker.Message{
 		Exchange: m.Exchange, RoutingKey: m.RoutingKey, HiddenKeys: to.hidden,
@@ -201,6 +205,7 @@ func withoutHeader(r wire.RawProperties, name string) wire.RawProperties {
 
 // giveBack returns a message that no queue takes.
 func (c *conn) giveBack(ch *channel, p *content, body []byte) {
+	c.s.counters.returned.Add(1)
 	m := &wire.BasicReturn{
 		ReplyCode: wire.NoRoute, ReplyText: wire.NoRoute.String(),
 		Exchange: p.method.Exchange, RoutingKey: p.method.RoutingKey,

@@ -1,6 +1,8 @@
 package amqp
 
 import (
+	"time"
+
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
@@ -52,6 +54,13 @@ func (c *conn) flush() error {
 	b := &broker.SessionBatch{Items: c.batch}
 	publishes := c.publishes
 	b.Done = func(b *broker.SessionBatch) { c.batchDone(b, publishes) }
+	if told := c.s.cfg.Metrics.Method; told != nil && len(publishes) > 0 {
+		since := time.Now()
+		b.Done = func(b *broker.SessionBatch) {
+			c.batchDone(b, publishes)
+			told(wire.IDBasicPublish.String(), time.Since(since))
+		}
+	}
 	c.batch, c.publishes, c.batchBytes = nil, nil, 0
 	if err := c.begin(); err != nil {
 		return err
@@ -74,8 +83,10 @@ func (c *conn) batchDone(b *broker.SessionBatch, publishes []publish) {
 		n := sameOutcome(b, publishes)
 		if last := publishes[n-1]; !last.ch.gone {
 			if b.Items[last.item].Refused() {
+				c.s.counters.refused.Add(int64(n))
 				c.out.method(last.ch.number, &wire.BasicNack{DeliveryTag: last.seq, Multiple: n > 1})
 			} else {
+				c.s.counters.confirmed.Add(int64(n))
 				c.out.method(last.ch.number, &wire.BasicAck{DeliveryTag: last.seq, Multiple: n > 1})
 			}
 		}

@@ -17,12 +17,14 @@ import (
 
 // node is a broker that speaks AMQP on loopback.
 type node struct {
-	t      *testing.T
-	disk   *mem.Disk
-	broker *broker.Broker
-	addr   string
-	stop   func()
-	short  atomic.Bool // memory is
+	t       *testing.T
+	disk    *mem.Disk
+	broker  *broker.Broker
+	addr    string
+	stop    func()
+	short   atomic.Bool // memory is
+	server  *amqp.Server
+	methods methodNames
 }
 
 // start runs a broker in memory until the test ends.
@@ -43,7 +45,10 @@ func (n *node) open() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	server := amqp.New(amqp.Config{Broker: n.broker, Version: "test", MemoryShort: n.short.Load})
+	server := amqp.New(amqp.Config{
+		Broker: n.broker, Version: "test", MemoryShort: n.short.Load, Metrics: amqp.Metrics{Method: n.methods.told},
+	})
+	n.server = server
 	n.broker.SetProtocol(server)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
