@@ -68,21 +68,11 @@ var differences = []Difference{
 	{"quorum-fading-consumer", func(script []Step, at int, waxwing, rabbit []string) bool {
 		return has(waxwing, " consumer ") && declares(script, quorumThatFades) && slices.ContainsFunc(script, hasPriority)
 	}},
-	{"bcc-dead-letter", func(script []Step, at int, waxwing, rabbit []string) bool {
-		return declares(script, deadLetters) && slices.ContainsFunc(script, func(s Step) bool {
-			return s.Content != nil && hasHeader(s.Content.Properties, "BCC")
-		})
-	}},
 	{"qos-counts-get", func(script []Step, at int, waxwing, rabbit []string) bool {
 		return slices.ContainsFunc(script, limitsChannel) && slices.ContainsFunc(script, gets)
 	}},
 	{"dead-letter-cc", func(_ []Step, _ int, waxwing, rabbit []string) bool {
 		return slices.Equal(withoutCC(waxwing), withoutCC(rabbit))
-	}},
-	{"quorum-priorities", func(script []Step, at int, waxwing, rabbit []string) bool {
-		return declares(script, quorum) && slices.ContainsFunc(script, func(s Step) bool {
-			return s.Content != nil && s.Content.Properties.Flags.Has(wire.PropPriority) && s.Content.Properties.Priority > 4
-		})
 	}},
 }
 
@@ -196,11 +186,6 @@ func onlyReturnedInAnotherOrder(waxwing, rabbit []string) bool {
 		}
 	}
 	return differ && slices.Equal(unordered(waxwing), unordered(rabbit))
-}
-
-func hasHeader(p wire.Properties, name string) bool {
-	_, ok := p.Headers.Get(name)
-	return ok && p.Flags.Has(wire.PropHeaders)
 }
 
 var counts = regexp.MustCompile(` again|x-delivery-count:l\(\d+\), `)

@@ -38,7 +38,7 @@ func publish(queue, id string, priority uint8, expiration string) Step {
 	return Step{Channel: 1, Method: &wire.BasicPublish{RoutingKey: queue}, Content: &Content{p, []byte(id)}}
 }
 
-// copied is a step with a header CC or BCC.
+// copied is a step with a header CC.
 func copied(s Step, header, to string) Step {
 	s.Content.Properties.Headers = wire.MakeTable(wire.Field{Key: header, Value: wire.ArrayValue(wire.MakeArray(wire.TextValue(to)))})
 	s.Content.Properties.Flags.Set(wire.PropHeaders)
@@ -76,7 +76,6 @@ func intended(t *testing.T, p *Pair) {
 			declare("d", "x-queue-type", "quorum", "x-dead-letter-exchange", "", "x-dead-letter-routing-key", "e"), declare("e", "x-queue-type", "quorum"),
 			publish("d", "m", 0, ""), on(&wire.BasicGet{Queue: "d"}), {Channel: 1, Method: &wire.BasicReject{}, Settle: &Settle{}},
 		},
-		"quorum-priorities": {declare("d", "x-queue-type", "quorum"), publish("d", "m0", 0, ""), publish("d", "m1", 5, "")},
 		"close-is-atomic": {
 			declare("d", "x-queue-type", "quorum"), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""),
 			on(&wire.BasicGet{Queue: "d"}), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}),
@@ -85,9 +84,6 @@ func intended(t *testing.T, p *Pair) {
 			declare("d", "x-queue-type", "quorum", "x-single-active-consumer", true), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}), publish("d", "m0", 0, ""),
 			{Channel: 2, Method: &wire.BasicConsume{Queue: "d", ConsumerTag: "e", Arguments: wire.MakeTable(wire.Field{Key: "x-priority", Value: wire.IntValue(1)})}},
 			{Channel: 2, Method: &wire.ChannelClose{ReplyCode: wire.ReplySuccess}}, publish("d", "m1", 0, ""),
-		},
-		"bcc-dead-letter": {
-			declare("d", "x-max-length", 0, "x-dead-letter-exchange", ""), declare("e"), copied(publish("d", "m", 0, ""), "BCC", "e"),
 		},
 		"dead-letter-cc": {
 			declare("d", "x-dead-letter-exchange", "", "x-dead-letter-routing-key", "e"), declare("e"), copied(publish("d", "m", 0, ""), "CC", "nobody"),

@@ -243,9 +243,6 @@ func (g *generator) properties(p *wire.Properties) {
 	}
 	if g.chance(15) {
 		p.Priority = one(g, uint8(0), 1, 2, 3, 4, 5, 10, 255)
-		if g.quorum && g.chance(90) {
-			p.Priority = min(p.Priority, 4)
-		}
 		p.Flags.Set(wire.PropPriority)
 	}
 	if g.chance(8) {

@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"strconv"
 
@@ -9,7 +10,7 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/broker/route"
 )
 
-// canonical is a table's value as routing compares it.
+// canonical is a table's value as declarations are compared by it.
 func canonical(v wire.Value) route.Value {
 	switch v.Kind() {
 	case wire.KindVoid, 0:
@@ -32,13 +33,34 @@ func canonical(v wire.Value) route.Value {
 	return route.Other(v.String())
 }
 
-// arguments is a table as routing keeps it.
+// arguments is a table as routing keeps it. A time in it is its number of
+// seconds.
 func arguments(t wire.Table) []route.Argument {
 	var out []route.Argument
 	for key, v := range t.All() {
-		out = append(out, route.Argument{Name: string(key), Value: canonical(v)})
+		a := route.Argument{Name: string(key), Value: canonical(v)}
+		if seconds, ok := v.Time(); ok {
+			a.Value = route.Int(seconds.Unix())
+		}
+		out = append(out, a)
 	}
 	return out
+}
+
+// distinct are the fields of a table; of those with the same key the first
+// counts, as in RabbitMQ.
+func distinct(t wire.Table) iter.Seq2[string, wire.Value] {
+	return func(yield func(string, wire.Value) bool) {
+		seen := map[string]bool{}
+		for key, v := range t.All() {
+			if name := string(key); !seen[name] {
+				seen[name] = true
+				if !yield(name, v) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // fields are what routing may ask of a message.
@@ -47,11 +69,15 @@ type fields struct {
 	headers    wire.Table
 }
 
-// Header implements route.Fields.
+// Header implements route.Fields. A time is its number of milliseconds: RabbitMQ
+// 4 compares that with an argument's seconds.
 func (f *fields) Header(name string) (route.Value, bool) {
 	v, ok := f.headers.Get(name)
 	if !ok {
 		return "", false
+	}
+	if at, ok := v.Time(); ok {
+		return route.Int(at.UnixMilli()), true
 	}
 	return canonical(v), true
 }

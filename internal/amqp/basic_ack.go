@@ -41,6 +41,11 @@ func (c *conn) settle(ch *channel, kind queue.SettleKind, tag uint64, multiple b
 		return errf(wire.PreconditionFailed, "unknown delivery tag %d", tag)
 	case len(taken) == 0:
 		return nil
+	}
+	if kind == queue.Acknowledge {
+		c.s.counters.acknowledged.Add(int64(len(taken)))
+	}
+	switch {
 	case ch.tx != nil:
 		return ch.tx.settle(kind, taken)
 	}

@@ -35,7 +35,7 @@ func (c *conn) basicGet(ch *channel, m *wire.BasicGet) error {
 	if quorum && singleActive(info) {
 		return errf(wire.ResourceLocked, "cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not supported by quorum queues with single active consumer", m.Queue, c.vhost.Name())
 	}
-	reply, err := c.session.CallThen(c.ctx, &queue.Get{Channel: ch.id, Queue: id}, func(reply queue.Reply) {
+	reply, err := c.session.CallThen(c.ctx, &queue.Get{Channel: ch.id, Queue: id, SelfSettled: m.NoAck}, func(reply queue.Reply) {
 		got := reply.(*queue.GetReply)
 		if !got.Found {
 			return

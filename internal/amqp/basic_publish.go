@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 )
 
 func (c *conn) basicPublish(ch *channel, p *content, body []byte) error {
+	c.s.counters.published.Add(1)
 	m := &p.method
 	if m.Immediate {
 		return connectionErrf(wire.NotImplemented, "immediate=true") // as RabbitMQ since 3.0
@@ -34,12 +36,15 @@ func (c *conn) basicPublish(ch *channel, p *content, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if ch.tx == nil && to.nobody() && m.Mandatory {
-		c.giveBack(ch, p, body)
+	if to.nobody() {
+		c.s.counters.unroutable.Add(1)
+		if ch.tx == nil && m.Mandatory {
+			c.giveBack(ch, p, body)
+		}
 	}
 	stored := broker.Message{
-		Exchange: m.Exchange, RoutingKey: m.RoutingKey, Properties: p.properties.Bytes(), Body: body,
-		Time: time.Now().UnixMilli(),
+		Exchange: m.Exchange, RoutingKey: m.RoutingKey, HiddenKeys: to.hidden,
+		Properties: p.properties.Bytes(), Body: body, Time: time.Now().UnixMilli(),
 	}
 	publish := &broker.Publish{Targets: to.queues, Message: meta}
 	if len(to.queues) > 0 {
@@ -90,6 +95,7 @@ func (c *conn) checkProperties(p *content, size int) (queue.Message, error) {
 type targets struct {
 	queues  []queue.ID
 	streams []broker.Stream
+	hidden  []string // of BCC, which nobody is told
 }
 
 func (t *targets) nobody() bool { return len(t.queues)+len(t.streams) == 0 }
@@ -98,7 +104,9 @@ func (t *targets) nobody() bool { return len(t.queues)+len(t.streams) == 0 }
 func (c *conn) match(ch *channel, p *content, meta *queue.Message) (to targets, err error) {
 	headers, _ := p.properties.Headers()
 	c.routing.Keys = append(c.routing.Keys[:0], p.method.RoutingKey)
+	var shown int
 	for _, name := range []string{"CC", "BCC"} {
+		shown = len(c.routing.Keys)
 		v, ok := headers.Get(name)
 		if !ok {
 			continue
@@ -113,6 +121,7 @@ func (c *conn) match(ch *channel, p *content, meta *queue.Message) (to targets, 
 			}
 		}
 		if name == "BCC" {
+			to.hidden = slices.Clone(c.routing.Keys[shown:])
 			p.properties = withoutHeader(p.properties, "BCC")
 		}
 	}
@@ -123,6 +132,9 @@ func (c *conn) match(ch *channel, p *content, meta *queue.Message) (to targets, 
 	c.routing.Delay = delayed
 	if err := c.vhost.Match(&c.matched, p.method.Exchange, &c.routing); err != nil {
 		return to, c.publishError(p, err)
+	}
+	if err := c.allowTopic(access.Write, p.method.Exchange, c.routing.Keys...); err != nil {
+		return to, err
 	}
 	c.resolve(&to, c.matched.Queues)
 	if len(c.matched.Delayed) > 0 {
@@ -193,6 +205,7 @@ func withoutHeader(r wire.RawProperties, name string) wire.RawProperties {
 
 // giveBack returns a message that no queue takes.
 func (c *conn) giveBack(ch *channel, p *content, body []byte) {
+	c.s.counters.returned.Add(1)
 	m := &wire.BasicReturn{
 		ReplyCode: wire.NoRoute, ReplyText: wire.NoRoute.String(),
 		Exchange: p.method.Exchange, RoutingKey: p.method.RoutingKey,

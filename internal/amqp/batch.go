@@ -1,6 +1,8 @@
 package amqp
 
 import (
+	"time"
+
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
@@ -52,7 +54,17 @@ func (c *conn) flush() error {
 	b := &broker.SessionBatch{Items: c.batch}
 	publishes := c.publishes
 	b.Done = func(b *broker.SessionBatch) { c.batchDone(b, publishes) }
+	if told := c.s.cfg.Metrics.Method; told != nil && len(publishes) > 0 {
+		since := time.Now()
+		b.Done = func(b *broker.SessionBatch) {
+			c.batchDone(b, publishes)
+			told(wire.IDBasicPublish.String(), time.Since(since))
+		}
+	}
 	c.batch, c.publishes, c.batchBytes = nil, nil, 0
+	if err := c.begin(); err != nil {
+		return err
+	}
 	return c.session.Submit(c.ctx, b)
 }
 
@@ -65,17 +77,22 @@ func (c *conn) batchDone(b *broker.SessionBatch, publishes []publish) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(publishes) > 0 {
+	c.underWay--
+	c.keep(b, publishes)
+	for len(publishes) > 0 && !b.Items[publishes[0].item].NoRoom() {
 		n := sameOutcome(b, publishes)
 		if last := publishes[n-1]; !last.ch.gone {
 			if b.Items[last.item].Refused() {
+				c.s.counters.refused.Add(int64(n))
 				c.out.method(last.ch.number, &wire.BasicNack{DeliveryTag: last.seq, Multiple: n > 1})
 			} else {
+				c.s.counters.confirmed.Add(int64(n))
 				c.out.method(last.ch.number, &wire.BasicAck{DeliveryTag: last.seq, Multiple: n > 1})
 			}
 		}
 		publishes = publishes[n:]
 	}
+	// Behind one that has no room there is none that has.
 }
 
 // sameOutcome is how many publishes of one channel, from the first on, can be
@@ -84,7 +101,7 @@ func sameOutcome(b *broker.SessionBatch, publishes []publish) int {
 	first := publishes[0]
 	refused := b.Items[first.item].Refused()
 	n := 1
-	for n < len(publishes) && publishes[n].ch == first.ch && b.Items[publishes[n].item].Refused() == refused {
+	for n < len(publishes) && publishes[n].ch == first.ch && b.Items[publishes[n].item].Refused() == refused && !b.Items[publishes[n].item].NoRoom() {
 		n++
 	}
 	return n

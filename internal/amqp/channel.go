@@ -158,6 +158,7 @@ func (c *conn) openChannel(number uint16) {
 		consumers: map[string]*consumer{}, byID: map[queue.ConsumerID]*consumer{},
 	}
 	c.channels[number] = ch
+	c.s.counters.channels.Add(1)
 	c.mu.Lock()
 	c.byID[ch.id] = ch
 	c.mu.Unlock()
@@ -173,6 +174,7 @@ func (c *conn) closeChannel(ch *channel) {
 	if gone {
 		return
 	}
+	c.s.counters.channels.Add(-1)
 	c.dropContent(ch)
 	c.forgetReplies(ch)
 	for _, k := range ch.consumers {

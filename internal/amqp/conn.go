@@ -48,7 +48,7 @@ type conn struct {
 
 	ctx     context.Context // done when the connection is lost
 	cancel  context.CancelCauseFunc
-	streams sync.WaitGroup // goroutines of consumers of streams
+	streams sync.WaitGroup // goroutines of consumers of streams, and handInAgain
 	closing bool           // connection.close was sent or answered: the rest is ignored
 	closeBy time.Time      // of closing: when the socket is closed at the latest
 
@@ -65,6 +65,12 @@ type conn struct {
 	mu       sync.Mutex
 	channels map[uint16]*channel
 	byID     map[queue.ChannelID]*channel
+	blocks   int // reasons why the client has to wait
+	// What the disk had no room for, see keep.
+	kept          []broker.SessionItem
+	keptPublishes []publish     // of kept, in order, those that are to be confirmed
+	room          chan struct{} // closed when nothing is kept any more; nil: nothing is
+	underWay      int           // batches that may have to be kept
 }
 
 func newConn(s *Server, nc net.Conn) *conn {

@@ -36,15 +36,16 @@ func (s *Server) DeadLetter(l broker.Letter) (broker.Redirect, bool) {
 	keys := []string{l.Message.RoutingKey}
 	cc, hasCC := textsOf(p.Headers, "CC")
 	keys = append(keys, cc...)
+	hidden := l.Message.HiddenKeys
 	deaths := deathsOf(p.Headers, l.Message.DeadLettered)
 	deaths = append([]death{{}}, without(deaths, l.Queue.Name, l.Reason.String())...)
 	deaths[0] = nextDeath(deathsOf(p.Headers, l.Message.DeadLettered), l, keys, &p)
-	p.Headers = deathHeaders(p.Headers, deaths, l.Message.DeadLettered)
+	p.Headers = deathHeaders(p.Headers, deaths, l)
 	p.Flags.Set(wire.PropHeaders)
 	p.Flags.Clear(wire.PropExpiration)
 	if v, ok := args.Get("x-dead-letter-routing-key"); ok {
 		key, _ := v.Text()
-		keys = []string{key}
+		keys, hidden = []string{key}, nil
 		if hasCC {
 			p.Headers = p.Headers.Without("CC")
 		}
@@ -53,10 +54,10 @@ func (s *Server) DeadLetter(l broker.Letter) (broker.Redirect, bool) {
 	meta := queue.Message{Size: int64(len(l.Message.Body)), ExpiresAfter: queue.None, Transient: p.DeliveryMode != wire.Persistent, Priority: p.Priority}
 	return broker.Redirect{
 		Exchange: exchange,
-		Route:    route.Message{Keys: keys, Fields: &fields{properties: encoded, headers: p.Headers}},
+		Route:    route.Message{Keys: append(keys, hidden...), Fields: &fields{properties: encoded, headers: p.Headers}},
 		Meta:     meta,
 		Message: broker.Message{
-			Exchange: exchange, RoutingKey: keys[0], Properties: encoded.Bytes(), Body: l.Message.Body,
+			Exchange: exchange, RoutingKey: keys[0], HiddenKeys: hidden, Properties: encoded.Bytes(), Body: l.Message.Body,
 			Time: l.Now, DeadLettered: true,
 		},
 		Avoid: func(name string) bool { return isCycle(deaths, name) },
@@ -132,24 +133,25 @@ func nextDeath(before []death, l broker.Letter, keys []string, p *wire.Propertie
 }
 
 // deathHeaders writes the deaths into the headers.
-func deathHeaders(h wire.Table, deaths []death, own bool) wire.Table {
+func deathHeaders(h wire.Table, deaths []death, l broker.Letter) wire.Table {
 	lines := make([]wire.Value, len(deaths))
 	for i, d := range deaths {
 		lines[i] = wire.TableValue(d.table)
 	}
 	h = h.With("x-death", wire.ArrayValue(wire.MakeArray(lines...)))
 	last := deaths[0]
-	if _, ok := h.Get("x-first-death-reason"); !ok || !own {
-		h = deathFields(h, "x-first-death-", last)
+	if _, ok := h.Get("x-first-death-reason"); !ok || !l.Message.DeadLettered {
+		h = deathFields(h, "x-first-death-", last, l.Message.Exchange)
 	}
-	return deathFields(h, "x-last-death-", last)
+	return deathFields(h, "x-last-death-", last, l.Message.Exchange)
 }
 
-func deathFields(h wire.Table, prefix string, d death) wire.Table {
-	exchange, _ := d.table.Get("exchange")
+// deathFields says where a message died, and which exchange had brought it there
+// this time: its line in x-death tells of the first.
+func deathFields(h wire.Table, prefix string, d death, exchange string) wire.Table {
 	return h.With(prefix+"reason", wire.TextValue(d.reason)).
 		With(prefix+"queue", wire.TextValue(d.queue)).
-		With(prefix+"exchange", exchange)
+		With(prefix+"exchange", wire.TextValue(exchange))
 }
 
 // isCycle says whether a letter that goes to the queue would go round in a

@@ -121,13 +121,19 @@ func TestDeadLetterCycle(t *testing.T) {
 	if err := ch.Publish("", "a", false, false, amqp091.Publishing{Body: []byte("round")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := ch.Publish("", "again", false, false, amqp091.Publishing{Body: []byte("again")}); err != nil {
+	if err := ch.QueueBind("again", "", "amq.fanout", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.Publish("amq.fanout", "again", false, false, amqp091.Publishing{Body: []byte("again")}); err != nil {
 		t.Fatal(err)
 	}
 	for count := range 3 {
 		d := next2(t, ch, "again")
 		if ds := deaths(t, d); count > 0 && (len(ds) != 1 || ds[0]["count"] != int64(count)) {
 			t.Fatalf("round %d: %v", count, d.Headers)
+		}
+		if last := []any{nil, "amq.fanout", ""}[count]; d.Headers["x-last-death-exchange"] != last {
+			t.Errorf("round %d: last exchange %v, want %v", count, d.Headers["x-last-death-exchange"], last)
 		}
 		if err := d.Reject(false); err != nil {
 			t.Fatal(err)
@@ -142,6 +148,37 @@ func TestDeadLetterCycle(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	t.Fatal("the message still goes round")
+}
+
+// TestDeadLetterBCC: a message that is dead-lettered with the keys that it had
+// goes to those of its BCC header too, which nobody is told of.
+func TestDeadLetterBCC(t *testing.T) {
+	n := start(t)
+	ch := n.channel()
+	must(ch.QueueDeclare("q", true, false, false, false, amqp091.Table{"x-dead-letter-exchange": "dlx"}))(t)
+	must(ch.QueueDeclare("dead", true, false, false, false, amqp091.Table{"x-dead-letter-exchange": "dlx"}))(t)
+	if err := ch.ExchangeDeclare("dlx", "direct", true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.QueueBind("dead", "hidden", "dlx", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.Publish("", "q", false, false, amqp091.Publishing{DeliveryMode: amqp091.Persistent, Headers: amqp091.Table{"BCC": []any{"hidden", "other"}}}); err != nil {
+		t.Fatal(err)
+	}
+	must(ch.QueueDeclarePassive("q", true, false, false, false, nil))(t) // the message is there
+	n.stop()
+	n.open()
+	ch = n.channel()
+	for _, queue := range []string{"q", "dead", "dead"} { // round and round
+		d := next2(t, ch, queue)
+		if _, ok := d.Headers["BCC"]; ok || d.RoutingKey != "q" {
+			t.Errorf("in %s: %+v", queue, d)
+		}
+		if err := d.Reject(false); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestRejectedBeforeRestart: an answered rejection holds: after a restart the

@@ -36,6 +36,12 @@ func connectionErrf(code wire.ReplyCode, format string, args ...any) *protocolEr
 	return e
 }
 
+// ofMethod is an error that names the method that it answers.
+func ofMethod(id wire.ID, e *protocolError) error {
+	e.method = id
+	return e
+}
+
 // asProtocolError is err as something to tell the peer, nil if there is nothing
 // to tell it: the connection is lost, say.
 func asProtocolError(err error) *protocolError {

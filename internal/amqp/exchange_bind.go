@@ -7,7 +7,7 @@ import (
 
 // exchange.bind (40.30), RabbitMQ's: Destination gets what Source routes to it.
 func (c *conn) exchangeBind(ch *channel, m *wire.ExchangeBind) error {
-	if err := c.allowBinding("exchange", m.Destination, m.Source); err != nil {
+	if err := c.allowBinding("exchange", m.Destination, m.Source, m.RoutingKey); err != nil {
 		return err
 	}
 	err := c.vhost.Bind(c.ctx, route.Bind{

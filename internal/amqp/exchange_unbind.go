@@ -7,7 +7,7 @@ import (
 
 // exchange.unbind (40.40), RabbitMQ's. Ending what is not there succeeds.
 func (c *conn) exchangeUnbind(ch *channel, m *wire.ExchangeUnbind) error {
-	if err := c.allowBinding("exchange", m.Destination, m.Source); err != nil {
+	if err := c.allowBinding("exchange", m.Destination, m.Source, m.RoutingKey); err != nil {
 		return err
 	}
 	err := c.vhost.Unbind(c.ctx, route.Bind{

@@ -203,13 +203,14 @@ func (c *conn) open() error {
 	}
 	v, ok := c.s.cfg.Broker.VHost(open.VirtualHost)
 	if !ok {
-		return connectionErrf(wire.NotAllowed, "vhost %s not found", open.VirtualHost)
+		return ofMethod(wire.IDConnectionOpen, connectionErrf(wire.NotAllowed, "vhost %s not found", open.VirtualHost))
 	}
 	if !c.s.cfg.Broker.MayEnter(c.user, open.VirtualHost) {
-		return connectionErrf(wire.NotAllowed, "access to vhost '%s' refused for user '%s'", open.VirtualHost, c.user)
+		return ofMethod(wire.IDConnectionOpen, connectionErrf(wire.NotAllowed, "access to vhost '%s' refused for user '%s'", open.VirtualHost, c.user))
 	}
 	c.vhost = v
 	c.session = v.NewSession(c)
+	c.session.HoldOrder()
 	return c.say(&wire.ConnectionOpenOk{})
 }
 

@@ -17,8 +17,8 @@ func (c *conn) queueSpec(m *wire.QueueDeclare, generated bool) (queue.Spec, erro
 		Name: m.Queue, Durable: m.Durable, Exclusive: c.owner(m.Exclusive), AutoDelete: m.AutoDelete,
 		Settings: queue.NoSettings(), Arguments: m.Arguments.Clone().Bytes(),
 	}
-	for key, v := range m.Arguments.All() {
-		if err := c.queueArgument(&s, string(key), v); err != nil {
+	for key, v := range distinct(m.Arguments) {
+		if err := c.queueArgument(&s, key, v); err != nil {
 			return s, errf(wire.PreconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s': %v", key, m.Queue, c.vhost.Name(), err)
 		}
 	}
@@ -31,8 +31,8 @@ func (c *conn) queueSpec(m *wire.QueueDeclare, generated bool) (queue.Spec, erro
 		kind, special := kindOf[a.Name]
 		return special && kind != s.Kind
 	})
-	for key := range m.Arguments.All() {
-		if kind, special := kindOf[string(key)]; special && kind != s.Kind && !there { // what is there is not judged
+	for key := range distinct(m.Arguments) {
+		if kind, special := kindOf[key]; special && kind != s.Kind && !there { // what is there is not judged
 			return s, errf(wire.PreconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s' of this queue type", key, m.Queue, c.vhost.Name())
 		}
 	}

@@ -19,7 +19,7 @@ func (c *conn) queueBind(ch *channel, m *wire.QueueBind) error {
 			return err
 		}
 	}
-	if err := c.allowBinding("queue", m.Queue, m.Exchange); err != nil {
+	if err := c.allowBinding("queue", m.Queue, m.Exchange, m.RoutingKey); err != nil {
 		return err
 	}
 	err := c.vhost.Bind(c.ctx, route.Bind{

@@ -45,6 +45,7 @@ func (c *conn) declare(ch *channel, m *wire.QueueDeclare) (*queue.DeclareReply, 
 	if err := c.allow(access.Configure, "queue", m.Queue); err != nil {
 		return nil, err
 	}
+	m.Arguments = c.withQueueType(m)
 	if v, ok := m.Arguments.Get("x-queue-type"); ok {
 		if kind, _ := v.Text(); kind == "stream" {
 			return c.declareStream(ch, m, generated)
@@ -61,6 +62,19 @@ func (c *conn) declare(ch *channel, m *wire.QueueDeclare) (*queue.DeclareReply, 
 		return nil, err
 	}
 	return c.declared(&queue.Declare{Spec: spec})
+}
+
+// withQueueType are the arguments with the vhost's default type, if they name none
+// and the queue can be of it.
+func (c *conn) withQueueType(m *wire.QueueDeclare) wire.Table {
+	kind := c.vhost.DefaultQueueType()
+	if _, ok := m.Arguments.Get("x-queue-type"); ok || kind == "" {
+		return m.Arguments
+	}
+	if kind != "classic" && (!m.Durable || m.Exclusive || m.AutoDelete) {
+		return m.Arguments
+	}
+	return m.Arguments.With("x-queue-type", wire.TextValue(kind))
 }
 
 // owner is whose a queue is that this connection declares.

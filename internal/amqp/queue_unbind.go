@@ -18,7 +18,7 @@ func (c *conn) queueUnbind(ch *channel, m *wire.QueueUnbind) error {
 	if q, ok := c.vhost.Queue(name); ok && q.Exclusive != 0 && q.Exclusive != c.session.Connection() {
 		return c.queueFault(queue.Locked, name)
 	}
-	if err := c.allowBinding("queue", name, m.Exchange); err != nil {
+	if err := c.allowBinding("queue", name, m.Exchange, m.RoutingKey); err != nil {
 		return err
 	}
 	err = c.vhost.Unbind(c.ctx, route.Bind{

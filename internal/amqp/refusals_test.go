@@ -8,6 +8,8 @@ import (
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 )
 
 // What RabbitMQ 4.0.5 answers was found by the differential test in
@@ -83,6 +85,22 @@ func TestQueueArguments(t *testing.T) {
 			return err
 		})
 	}
+}
+
+// TestArgumentTwice: of arguments with the same name the first counts.
+func TestArgumentTwice(t *testing.T) {
+	n := start(t)
+	r := n.raw().open()
+	args := wire.MakeTable(
+		wire.Field{Key: "x-queue-type", Value: wire.TextValue("quorum")}, wire.Field{Key: "x-delivery-limit", Value: wire.IntValue(1)},
+		wire.Field{Key: "x-queue-type", Value: wire.IntValue(0)}, wire.Field{Key: "x-delivery-limit", Value: wire.IntValue(2)},
+	)
+	r.method(1, &wire.QueueDeclare{Queue: "q", Durable: true, Arguments: args})
+	r.expect(1, &wire.QueueDeclareOk{})
+	n.refuses(n.dial(), "the same without the second ones", 0, func(ch *amqp091.Channel) error {
+		_, err := ch.QueueDeclare("q", true, false, false, false, amqp091.Table{"x-queue-type": "quorum", "x-delivery-limit": 1})
+		return err
+	})
 }
 
 // TestDeclareAgain: what is there is not judged, only compared; whose it is
@@ -221,21 +239,29 @@ func TestPriorityZero(t *testing.T) {
 	}
 }
 
-// TestHeadersOfOtherTypes: a time and a float are equal to no whole number, of
-// which the width does not matter.
+// TestHeadersOfOtherTypes: a float is equal to no whole number, of which the
+// width does not matter. A time is the number of its seconds in an argument, and
+// of its milliseconds in a message.
 func TestHeadersOfOtherTypes(t *testing.T) {
 	n := start(t)
 	ch := n.channel()
 	must(ch.QueueDeclare("q", true, false, false, false, nil))(t)
-	if err := ch.QueueBind("q", "", "amq.headers", false, amqp091.Table{"h": int64(1)}); err != nil {
-		t.Fatal(err)
+	must(ch.QueueDeclare("t", true, false, false, false, nil))(t)
+	must(ch.QueueDeclare("k", true, false, false, false, nil))(t)
+	for queue, value := range map[string]any{"q": int64(1), "t": time.Unix(1, 0), "k": int64(1000)} {
+		if err := ch.QueueBind(queue, "", "amq.headers", false, amqp091.Table{"h": value}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, v := range []any{time.Unix(1, 0), float64(1), int32(1)} {
 		if err := ch.Publish("amq.headers", "", false, false, amqp091.Publishing{Headers: amqp091.Table{"h": v}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if q := must(ch.QueueDeclarePassive("q", true, false, false, false, nil))(t); q.Messages != 1 {
-		t.Errorf("%d messages, want 1", q.Messages)
+	for queue, want := range map[string]any{"q": int32(1), "t": int32(1), "k": time.Unix(1, 0)} {
+		q := must(ch.QueueDeclarePassive(queue, true, false, false, false, nil))(t)
+		if d := next(t, ch, queue); q.Messages != 1 || d.Headers["h"] != want {
+			t.Errorf("%s: %d messages, the first has %v, want %v", queue, q.Messages, d.Headers["h"], want)
+		}
 	}
 }

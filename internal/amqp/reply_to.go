@@ -117,6 +117,9 @@ func (c *conn) publishReply(ch *channel, p *content, body []byte) (handled bool,
 	if ok {
 		ok = to.c.sendReply(to, p, body)
 	}
+	if !ok {
+		c.s.counters.unroutable.Add(1)
+	}
 	if !ok && p.method.Mandatory {
 		c.giveBack(ch, p, body)
 	}
@@ -135,6 +138,7 @@ func (c *conn) sendReply(to replyChannel, p *content, body []byte) bool {
 		return false
 	}
 	to.ch.tag++
+	c.s.counters.delivered.Add(1)
 	d := wire.Delivery{
 		ConsumerTag: to.k.tag, DeliveryTag: to.ch.tag,
 		Exchange: []byte(p.method.Exchange), RoutingKey: []byte(p.method.RoutingKey),

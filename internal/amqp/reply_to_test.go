@@ -32,3 +32,32 @@ func TestReplyToIsThere(t *testing.T) {
 		t.Errorf("an asker that is gone: %v", err)
 	}
 }
+
+// TestMandatoryReply: a mandatory answer comes back when nobody waits for it, and
+// only then.
+func TestMandatoryReply(t *testing.T) {
+	n := start(t)
+	asker, server := n.channel(), n.channel()
+	must(server.QueueDeclare("requests", true, false, false, false, nil))(t)
+	answers := must(asker.Consume("amq.rabbitmq.reply-to", "", true, false, false, false, nil))(t)
+	if err := asker.Publish("", "requests", false, false, amqp091.Publishing{ReplyTo: "amq.rabbitmq.reply-to"}); err != nil {
+		t.Fatal(err)
+	}
+	name := next(t, server, "requests").ReplyTo
+	returns := server.NotifyReturn(make(chan amqp091.Return, 2))
+	if err := server.Publish("", name, true, false, amqp091.Publishing{Body: []byte("there")}); err != nil {
+		t.Fatal(err)
+	}
+	if d := <-answers; string(d.Body) != "there" {
+		t.Errorf("%+v", d)
+	}
+	if err := asker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Publish("", name, true, false, amqp091.Publishing{Body: []byte("gone")}); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-returns; string(r.Body) != "gone" { // the first of all
+		t.Errorf("%q came back", r.Body)
+	}
+}

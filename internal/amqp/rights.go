@@ -3,15 +3,35 @@ package amqp
 import (
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 	"github.com/waxwing-mq/waxwing/internal/broker/access"
+	"github.com/waxwing-mq/waxwing/internal/broker/route"
 )
 
 // allowBinding: to bind takes the right to write to the destination and to read
-// from the source.
-func (c *conn) allowBinding(kind, destination, source string) error {
+// from the source, with that key if it is a topic exchange.
+func (c *conn) allowBinding(kind, destination, source, key string) error {
 	if err := c.allow(access.Write, kind, destination); err != nil {
 		return err
 	}
-	return c.allow(access.Read, "exchange", source)
+	if err := c.allow(access.Read, "exchange", source); err != nil {
+		return err
+	}
+	return c.allowTopic(access.Read, source, key)
+}
+
+// allowTopic checks a right to use keys with an exchange, which only topic
+// exchanges ask for.
+func (c *conn) allowTopic(right access.Right, exchange string, keys ...string) error {
+	for _, key := range keys {
+		if c.vhost.AllowTopic(c.user, exchange, right, key) {
+			continue
+		}
+		if x, ok := c.vhost.Exchange(exchange); !ok || x.Type != route.Topic {
+			return nil
+		}
+		return errf(wire.AccessRefused, "%v access to topic '%s' in exchange topic '%s' in vhost '%s' refused for user '%s'",
+			right, key, exchange, c.vhost.Name(), c.user)
+	}
+	return nil
 }
 
 // notDefault refuses to bind a queue to the default exchange, which has its

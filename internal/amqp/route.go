@@ -1,6 +1,8 @@
 package amqp
 
 import (
+	"time"
+
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 )
 
@@ -17,6 +19,9 @@ func (c *conn) channelMethod(ch *channel, payload []byte) error {
 	if err != nil {
 		return err
 	}
+	if told := c.s.cfg.Metrics.Method; told != nil && isAnswered(m) {
+		defer func(since time.Time) { told(m.ID().String(), time.Since(since)) }(time.Now())
+	}
 	if err := c.route(ch, m); err != nil {
 		if e := asProtocolError(err); e != nil && e.method == 0 {
 			e.method = m.ID()
@@ -24,6 +29,16 @@ func (c *conn) channelMethod(ch *channel, payload []byte) error {
 		return err
 	}
 	return nil
+}
+
+// isAnswered says whether a client may wait for what comes of a method.
+func isAnswered(m wire.Method) bool {
+	switch m.(type) {
+	case *wire.BasicAck, *wire.BasicNack, *wire.BasicReject, *wire.BasicRecoverAsync, *wire.BasicCancelOk,
+		*wire.ChannelFlowOk, *wire.ChannelCloseOk:
+		return false
+	}
+	return true
 }
 
 // route carries out a method. An error ends the channel or the connection.

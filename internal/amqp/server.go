@@ -42,6 +42,11 @@ type Config struct {
 type Metrics struct {
 	// Connections is told +1 and -1.
 	Connections func(delta int)
+	// Method is told how long a method took that is answered: from when it
+	// was read until its answer was on its way. For basic.publish, of channels
+	// in confirm mode, that is until the confirm, and told once for messages
+	// that came together.
+	Method func(name string, took time.Duration)
 	// BytesOut is told what went over the wire.
 	BytesOut func(n int64)
 }
@@ -74,11 +79,12 @@ func (c Config) withDefaults() Config {
 // Server speaks AMQP on connections that it is given. Its methods may be
 // called from any goroutine.
 type Server struct {
-	cfg     Config
-	ctx     context.Context // done when Drain is called
-	stop    context.CancelFunc
-	content atomic.Int64 // bytes of bodies that have come in part
-	replies replyTable
+	cfg      Config
+	ctx      context.Context // done when Drain is called
+	stop     context.CancelFunc
+	content  atomic.Int64 // bytes of bodies that have come in part
+	counters counters
+	replies  replyTable
 
 	mu      sync.Mutex
 	stopped bool
@@ -104,6 +110,8 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 	s.serving.Add(1)
 	s.mu.Unlock()
 	defer s.serving.Done()
+	s.counters.connections.Add(1)
+	defer s.counters.connections.Add(-1)
 	if s.cfg.Metrics.Connections != nil {
 		s.cfg.Metrics.Connections(1)
 		defer s.cfg.Metrics.Connections(-1)

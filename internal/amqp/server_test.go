@@ -17,12 +17,14 @@ import (
 
 // node is a broker that speaks AMQP on loopback.
 type node struct {
-	t      *testing.T
-	disk   *mem.Disk
-	broker *broker.Broker
-	addr   string
-	stop   func()
-	short  atomic.Bool // memory is
+	t       *testing.T
+	disk    *mem.Disk
+	broker  *broker.Broker
+	addr    string
+	stop    func()
+	short   atomic.Bool // memory is
+	server  *amqp.Server
+	methods methodNames
 }
 
 // start runs a broker in memory until the test ends.
@@ -43,7 +45,10 @@ func (n *node) open() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	server := amqp.New(amqp.Config{Broker: n.broker, Version: "test", MemoryShort: n.short.Load})
+	server := amqp.New(amqp.Config{
+		Broker: n.broker, Version: "test", MemoryShort: n.short.Load, Metrics: amqp.Metrics{Method: n.methods.told},
+	})
+	n.server = server
 	n.broker.SetProtocol(server)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -286,13 +291,69 @@ func TestDiskAlarm(t *testing.T) {
 	if err := <-publishing; err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range confirms {
-		if c.Wait() {
-			published++
+	for i, c := range confirms {
+		if !c.Wait() {
+			t.Errorf("message %d of %d was not held but refused", i, len(confirms))
 		}
+		published++
 	}
 	q := must(consumer.QueueDeclarePassive("q", true, false, false, false, nil))(t)
 	if q.Messages != published {
 		t.Errorf("%d messages in the queue, %d confirmed and not taken", q.Messages, published)
 	}
+}
+
+// TestFullDiskHolds: what was taken from the socket and finds the disk full is
+// held until there is room, in its order: no message vanishes, confirmed or not,
+// and a transaction waits.
+func TestFullDiskHolds(t *testing.T) {
+	n := start(t)
+	consumer := n.channel()
+	must(consumer.QueueDeclare("q", true, false, false, false, nil))(t)
+	conn := n.dial()
+	blocked := conn.NotifyBlocked(make(chan amqp091.Blocking, 100))
+	ch, tx := must(conn.Channel())(t), must(conn.Channel())(t)
+	if err := tx.Tx(); err != nil {
+		t.Fatal(err)
+	}
+	n.disk.SetFree(0)
+	const messages = 150
+	publish := func(ch *amqp091.Channel, i, size int) {
+		body := make([]byte, size)
+		body[0] = byte(i)
+		if err := ch.Publish("", "q", false, false, amqp091.Publishing{Body: body}); err != nil {
+			t.Error(err)
+		}
+	}
+	sent := make(chan error, 1)
+	go func() {
+		for i := range messages {
+			publish(ch, i, []int{100 << 10, 200 << 10, 10}[i%3]) // the last might still fit
+		}
+		publish(tx, messages, 10)
+		sent <- tx.TxCommit()
+	}()
+	select {
+	case b := <-blocked:
+		if !b.Active || b.Reason != "low on disk" {
+			t.Fatalf("blocked: %+v", b)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody was blocked")
+	}
+	select {
+	case err := <-sent:
+		t.Fatalf("committed on a full disk: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	n.disk.SetFree(-1)
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	for i := range messages + 1 {
+		if d := next(t, consumer, "q"); d.Body[0] != byte(i) {
+			t.Fatalf("message %d came where %d belongs", d.Body[0], i)
+		}
+	}
+	empty(t, consumer, "q")
 }

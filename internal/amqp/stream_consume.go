@@ -248,6 +248,7 @@ func (s *streamConsumer) send(r record.Record) {
 		return
 	}
 	s.ch.tag++
+	c.s.counters.delivered.Add(1)
 	s.ch.held.push(held{tag: s.ch.tag, stream: s, ref: queue.Ref{}})
 	d := wire.Delivery{
 		ConsumerTag: s.k.tag, DeliveryTag: s.ch.tag, Exchange: []byte(m.Exchange), RoutingKey: []byte(m.RoutingKey),

@@ -86,8 +86,8 @@ func (c *conn) txCommit(ch *channel) error {
 				commit.Settles = append(commit.Settles, queue.Settle{Kind: s.kind, Channel: ch.id, Refs: refs})
 			}
 		}
-		b := &broker.SessionBatch{Items: []broker.SessionItem{{Commit: commit}}}
-		if err := c.session.SubmitWait(c.ctx, b); err != nil {
+		b, err := c.commit(commit)
+		if err != nil {
 			return brokerError(err)
 		}
 		if b.Items[0].Refused() {
@@ -99,6 +99,34 @@ func (c *conn) txCommit(ch *channel) error {
 	}
 	c.out.method(ch.number, &wire.TxCommitOk{})
 	return nil
+}
+
+// commit has the broker carry out a transaction. While the disk has no room for
+// it, it waits.
+func (c *conn) commit(commit *broker.Commit) (*broker.SessionBatch, error) {
+	for again := false; ; again = true {
+		if err := c.begin(); err != nil { // what was published before goes first
+			return nil, err
+		}
+		b := &broker.SessionBatch{Items: []broker.SessionItem{{Commit: commit}}, Again: again}
+		err := c.session.SubmitWait(c.ctx, b)
+		c.mu.Lock()
+		c.underWay--
+		c.mu.Unlock()
+		if err != nil || !b.Items[0].NoRoom() {
+			return b, err
+		}
+		if !again {
+			c.block("low on disk")
+			defer c.unblock()
+		}
+		if err := c.pause(alarmPoll); err != nil {
+			return nil, err
+		}
+		if err := c.pollAlarm(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // txRollback (90.30).

@@ -97,6 +97,7 @@ func (w *writer) deliver(d *delivery) error {
 			Exchange: []byte(m.Exchange), RoutingKey: []byte(m.RoutingKey), Properties: properties, Body: m.Body,
 		})
 	}
+	w.c.s.counters.delivered.Add(1)
 	if d.noAck {
 		w.sent = append(w.sent, held{tag: d.tag, ref: d.at.Ref})
 	}

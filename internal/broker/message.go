@@ -13,6 +13,9 @@ import (
 type Message struct {
 	Exchange   string // that it was published to
 	RoutingKey string
+	// HiddenKeys are more keys that it was published with, which its
+	// consumers are not told.
+	HiddenKeys []string
 	// Properties are the protocol's own, and opaque to the broker.
 	Properties []byte
 	Body       []byte
@@ -27,6 +30,7 @@ const (
 	headerExchange   = "x"
 	headerProperties = "p"
 	headerDead       = "d" // without a value
+	headerHidden     = "b" // one for each key
 )
 
 // messageOverhead is about what a batch of one record takes beside what it
@@ -35,8 +39,15 @@ const messageOverhead = record.HeaderLen + 32
 
 // BatchBytes is about how many bytes AppendBatch appends, or a little more.
 func (m *Message) BatchBytes() int {
-	return messageOverhead + len(m.Exchange) + len(m.RoutingKey) + len(m.Properties) + len(m.Body)
+	n := messageOverhead + len(m.Exchange) + len(m.RoutingKey) + len(m.Properties) + len(m.Body)
+	for _, key := range m.HiddenKeys {
+		n += hiddenOverhead + len(key)
+	}
+	return n
 }
+
+// hiddenOverhead is what a hidden key takes beside itself at most, in bytes.
+const hiddenOverhead = 8
 
 // AppendBatch appends the message as a record batch behind dst. It keeps
 // nothing of m.
@@ -49,6 +60,9 @@ func (m *Message) AppendBatch(dst []byte) []byte {
 	headers := all[:2]
 	if m.DeadLettered {
 		headers = all[:]
+	}
+	for _, key := range m.HiddenKeys {
+		headers = append(headers, record.RecordHeader{Key: []byte(headerHidden), Value: []byte(key)})
 	}
 	r := [1]record.Record{{
 		Timestamp: m.Time, Key: []byte(m.RoutingKey), Value: m.Body, Headers: headers,
@@ -72,6 +86,8 @@ func readMessage(batch []byte) (Message, error) {
 				m.Properties = h.Value
 			case headerDead:
 				m.DeadLettered = true
+			case headerHidden:
+				m.HiddenKeys = append(m.HiddenKeys, string(h.Value))
 			}
 		}
 		return true

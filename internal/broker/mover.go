@@ -217,7 +217,9 @@ func (c *moveCommand) decide(s *shard, now int64) {
 	size := int64(len(c.batch)) * int64(len(c.targets))
 	if c.ref.Queue == 0 { // it is in no queue
 		it := SessionItem{Publish: &Publish{Targets: c.targets, Message: c.meta, Batch: c.batch}}
-		it.decidePublish(s, now)
+		if s.roomFor(size, int64(len(c.batch))) {
+			it.decidePublish(s, now)
+		}
 		s.releaseEffects()
 		return
 	}

@@ -154,12 +154,18 @@ func (d *durable) applyQueues(body []byte) error {
 	return err
 }
 
-// roomFor says whether the disk has room for messages of so many bytes, the
-// largest of which must fit a slot.
+// fitsSlot says whether messages of so many bytes can be stored at all: together
+// they must fit a slot.
+func (s *shard) fitsSlot(total int64) bool { return total <= s.traits.SlotBytesMax-journal.SlotMargin }
+
+// roomFor says whether messages of so many bytes, the largest of which must fit
+// a slot, can be stored, and the disk has room for them.
 func (s *shard) roomFor(total, largest int64) bool {
-	if largest > s.traits.SlotBytesMax-journal.SlotMargin || total > s.traits.SlotBytesMax-journal.SlotMargin {
-		return false
-	}
+	return s.fitsSlot(max(total, largest)) && s.hasRoom(total)
+}
+
+// hasRoom says whether the disk has room for so many bytes of messages.
+func (s *shard) hasRoom(total int64) bool {
 	if s.room(toStore, total) != nil {
 		s.full.Store(true)
 		s.refused.Store(total)

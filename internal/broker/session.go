@@ -24,12 +24,14 @@ type SessionSink interface {
 // may be called from any goroutine; what one goroutine submits is carried out
 // in that order.
 type Session struct {
-	vhost  *VHost
-	shard  *shard
-	sink   SessionSink
-	id     queue.ConnectionID
-	queued atomic.Int64 // batches on the data lane that are not decided yet
-	closed atomic.Bool
+	vhost   *VHost
+	shard   *shard
+	sink    SessionSink
+	id      queue.ConnectionID
+	queued  atomic.Int64 // batches on the data lane that are not decided yet
+	closed  atomic.Bool
+	ordered atomic.Bool // see HoldOrder
+	stuck   bool        // of the sequencer: a message had no room, and those behind it wait
 
 	mu    sync.Mutex
 	order []*SessionBatch // not told yet, in the order in which they came
@@ -42,6 +44,11 @@ func (v *VHost) NewSession(sink SessionSink) *Session {
 	v.shard.addSession(s)
 	return s
 }
+
+// HoldOrder says what becomes of a message for which the disk has no room: from
+// then on the session's messages are not taken either (SessionItem.NoRoom), until
+// a batch with Again comes, so that they can be handed in again in their order.
+func (s *Session) HoldOrder() { s.ordered.Store(true) }
 
 // Connection is the session's id among the queues.
 func (s *Session) Connection() queue.ConnectionID { return s.id }
@@ -61,6 +68,8 @@ type Publish struct {
 	Batch []byte
 	// Appends are the partitions of topics that get it too, as records.
 	Appends []AppendItem
+
+	away bool // what goes to other shards was sent there
 }
 
 // Commit is what a transaction has gathered.
@@ -76,16 +85,27 @@ type SessionItem struct {
 	Commit  *Commit
 
 	refused   bool
+	noRoom    bool
 	elsewhere uint32 // atomic; not 0: a partition of another shard did not take it
 }
 
 // Refused says, once the batch is done, that a queue did not take a message.
-func (it *SessionItem) Refused() bool { return it.refused || atomic.LoadUint32(&it.elsewhere) != 0 }
+func (it *SessionItem) Refused() bool {
+	return it.refused || it.noRoom || atomic.LoadUint32(&it.elsewhere) != 0
+}
+
+// NoRoom says, once the batch is done, that nothing of the item has happened,
+// since the disk had no room for it or for one before it (Session.HoldOrder). It
+// may be handed in again, as it is, once Broker.Full says so.
+func (it *SessionItem) NoRoom() bool { return it.noRoom }
 
 // SessionBatch is what one read of a socket brought. It is decided in order,
 // and done when all of it is durable.
 type SessionBatch struct {
 	Items []SessionItem
+	// Again says that these are the items that had no room before: what comes
+	// behind them is taken again.
+	Again bool
 	// Done, if not nil, is called once, from a goroutine of the broker, in
 	// the order of the batches. It must not block.
 	Done func(*SessionBatch)
@@ -152,8 +172,21 @@ func (it *SessionItem) bytes() (n int64) {
 	return n
 }
 
+// slotBytes is what of it goes into one slot: that of the queues.
+func (it *SessionItem) slotBytes() (n int64) {
+	if it.Publish != nil {
+		return it.Publish.slotBytes()
+	}
+	for i := range it.Commit.Publishes {
+		n += it.Commit.Publishes[i].slotBytes()
+	}
+	return n
+}
+
+func (p *Publish) slotBytes() int64 { return int64(len(p.Batch)) * int64(len(p.Targets)) }
+
 func (p *Publish) bytes() int64 {
-	n := int64(len(p.Batch)) * int64(len(p.Targets))
+	n := p.slotBytes()
 	for i := range p.Appends {
 		n += int64(len(p.Appends[i].Batch))
 	}
@@ -168,13 +201,14 @@ func (s *Session) appendElsewhere(ctx context.Context, b *SessionBatch) {
 		for _, p := range it.publishes() {
 			var away []AppendItem
 			for _, a := range p.Appends {
-				if a.Partition.shard != s.shard {
+				if !p.away && a.Partition.shard != s.shard {
 					away = append(away, a)
 				}
 			}
 			if len(away) == 0 {
 				continue
 			}
+			p.away = true
 			b.waiting.Add(1)
 			s.shard.b.Append(ctx, &AppendRequest{Items: away, Done: func(req *AppendRequest) {
 				for k := range req.Items {
@@ -244,33 +278,46 @@ func (b *SessionBatch) decide(s *shard, now int64) {
 	if b.lane == data {
 		b.session.queued.Add(-1)
 	}
+	if b.Again {
+		b.session.stuck = false
+	}
 	for i := range b.Items {
-		b.Items[i].decide(s, now)
+		b.Items[i].decide(s, now, b.session)
 	}
 	s.releaseEffects()
 	s.j.Attach(b)
 }
 
-func (it *SessionItem) decide(s *shard, now int64) {
+func (it *SessionItem) decide(s *shard, now int64, session *Session) {
 	switch {
-	case it.Publish != nil:
-		it.decidePublish(s, now)
 	case it.Settle != nil:
 		s.decideQueues(now, it.Settle, nil)
+	case it.refuse(s, session):
+	case it.Publish != nil:
+		it.decidePublish(s, now)
 	case it.Commit != nil:
 		it.decideCommit(s, now)
 	}
 }
 
-// decidePublish decides one message. On a full disk it is refused.
+// refuse says whether an item's messages cannot be stored, or not now: then it
+// is not carried out at all.
+func (it *SessionItem) refuse(s *shard, session *Session) bool {
+	total := it.bytes()
+	it.refused, it.noRoom = !s.fitsSlot(it.slotBytes()), session.stuck
+	if it.refused || it.noRoom || total == 0 {
+		return it.refused || it.noRoom
+	}
+	it.noRoom = !s.hasRoom(total)
+	session.stuck = it.noRoom && session.ordered.Load()
+	return it.noRoom
+}
+
+// decidePublish decides one message.
 func (it *SessionItem) decidePublish(s *shard, now int64) {
 	p := it.Publish
 	it.appendHere(s, p)
 	if len(p.Targets) == 0 {
-		return
-	}
-	if !s.roomFor(p.bytes(), int64(len(p.Batch))) {
-		it.refused = true
 		return
 	}
 	cmd := queue.Publish{Targets: p.Targets, Message: p.Message}
@@ -302,19 +349,11 @@ func (it *SessionItem) take(s *shard, p *Publish, placed []queue.Placed, data []
 
 // decideCommit decides a transaction.
 func (it *SessionItem) decideCommit(s *shard, now int64) {
-	total, largest := int64(0), int64(0)
 	cmd := queue.Commit{Settles: it.Commit.Settles}
 	for i := range it.Commit.Publishes {
 		p := &it.Commit.Publishes[i]
 		it.appendHere(s, p)
-		total, largest = total+p.bytes(), max(largest, int64(len(p.Batch)))
 		cmd.Publishes = append(cmd.Publishes, queue.Publish{Targets: p.Targets, Message: p.Message})
-	}
-	if total > 0 {
-		if !s.roomFor(total, largest) {
-			it.refused = true
-			return
-		}
 	}
 	s.decideQueues(now, &cmd, func(reply queue.Reply) (data []journal.Data) {
 		for i, placed := range reply.(*queue.CommitReply).Placed {

@@ -94,6 +94,39 @@ func (b *Broker) openVHost(ctx context.Context, v access.VHost) error {
 	return err
 }
 
+// ChangeAccess has decide say what changes of vhosts, users and permissions; when
+// it returns, that is durable and holds. A vhost that is new gets its exchanges.
+// To delete a vhost takes more than that, and is refused.
+func (b *Broker) ChangeAccess(ctx context.Context, decide func(*access.Durable) ([]access.Entry, error)) error {
+	home := b.shards[0]
+	entries, err := call(ctx, home, func(int64) ([]access.Entry, error) {
+		if err := home.room(toCommit, 0); err != nil {
+			return nil, err
+		}
+		entries, err := decide(home.d.access)
+		for _, e := range entries {
+			if _, ok := e.(access.VHostDeleted); ok {
+				return nil, errf(InvalidRequest, "a vhost cannot be deleted")
+			}
+		}
+		if es := accessEntries(entries); err == nil && len(es) > 0 {
+			home.log(typeAccess, es, nil, es)
+		}
+		return entries, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if v, ok := e.(access.VHostStored); ok {
+			if err := b.openVHost(ctx, v.VHost); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // VHost returns the vhost of that name.
 func (b *Broker) VHost(name string) (*VHost, bool) {
 	v, ok := b.access.VHost(name)
@@ -121,4 +154,11 @@ func (v *VHost) Allow(user string, right access.Right, name string) bool {
 // it, with a routing key.
 func (v *VHost) AllowTopic(user, exchange string, right access.Right, key string) bool {
 	return v.b.access.AllowTopic(user, v.name, exchange, right, key)
+}
+
+// DefaultQueueType is what queues of the vhost are that are declared without a
+// type: classic, quorum or stream; empty: the broker's default.
+func (v *VHost) DefaultQueueType() string {
+	h, _ := v.b.access.VHost(v.name)
+	return h.DefaultQueueType
 }

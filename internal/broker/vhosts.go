@@ -79,6 +79,11 @@ func (v *VHost) Match(dst *route.Result, exchange string, m *route.Message) erro
 	return v.shard.routes.Match(dst, v.name, exchange, m)
 }
 
+// Exchange returns an exchange.
+func (v *VHost) Exchange(name string) (route.Exchange, bool) {
+	return v.shard.routes.Exchange(v.name, name)
+}
+
 // Exchanges lists the exchanges by name, with the pre-declared ones.
 func (v *VHost) Exchanges() []route.Exchange { return v.shard.routes.Exchanges(v.name) }
 

@@ -33,6 +33,8 @@ func (n *Node) serveHTTP() {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), brokerCollector{n})
 	n.metrics.register(reg)
+	n.amqpMetrics.register(reg)
+	reg.MustRegister(amqpCollector{n})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	n.web = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go func() { // ends with web.Close

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,12 +34,13 @@ type Node struct {
 	kafka  *kafka.Server
 	amqp   *amqp.Server
 
-	kafkaLn net.Listener
-	amqpLn  net.Listener
-	httpLn  net.Listener
-	web     *http.Server
-	ready   atomic.Bool
-	metrics kafkaMetrics
+	kafkaLn     net.Listener
+	amqpLn      net.Listener
+	httpLn      net.Listener
+	web         *http.Server
+	ready       atomic.Bool
+	metrics     kafkaMetrics
+	amqpMetrics amqpMetrics
 
 	advertised string // host:port that Kafka clients are told
 
@@ -201,6 +203,7 @@ func (n *Node) serveAMQP(context.Context) error {
 	n.amqp = amqp.New(amqp.Config{
 		Broker: n.broker, Profile: amqp.Profile(n.cfg.AMQPProfile), Version: n.cfg.Version, Logger: n.cfg.Logger,
 		ClusterName: n.broker.ClusterID(),
+		MemoryShort: amqp.MemoryAlarm(debug.SetMemoryLimit(-1)), Metrics: n.amqpMetrics.hooks(),
 	})
 	n.broker.SetProtocol(n.amqp)
 	if n.amqpLn != nil {

@@ -87,7 +87,7 @@ func (w *world) declare(t *rapid.T) {
 				t.Fatalf("declare: %+v, want %d", r, w.model.nextID)
 			}
 			w.model.nextID++
-			q := &modelQueue{id: r.Queue, spec: c.Spec, next: map[uint8]int64{}}
+			q := &modelQueue{id: r.Queue, spec: c.Spec, next: map[uint8]int64{}, younger: map[int64]int64{}}
 			w.model.queues[r.Queue] = q
 			w.model.used(q)
 		case old.spec.Exclusive != 0 && old.spec.Exclusive != conn:
@@ -290,12 +290,15 @@ func (w *world) getFrom(t *rapid.T, q *modelQueue, conn ConnectionID, ch Channel
 		w.model.used(q)
 		if r.Found {
 			w.handed(t, q, &r.Delivery)
-			w.model.expire(q)
+			if q.spec.Kind == Classic || noAck {
+				w.model.expire(q)
+			}
 		} else if msg := w.model.next(q); msg != nil {
 			t.Fatalf("%v is there and was not got", msg.ref)
 		}
-		if n, _ := q.count(modelReady); r.Found && r.Ready != n {
-			t.Fatalf("%d are left, want %d", r.Ready, n)
+		left, _ := q.count(modelReady)
+		if r.Found && r.Ready != left {
+			t.Fatalf("%d are left, want %d", r.Ready, left)
 		}
 	})
 }
@@ -471,6 +474,9 @@ func (w *world) purge(t *rapid.T, conn ConnectionID) {
 		want := q.lockedFor(conn)
 		if r := reply.(*PurgeReply); r.Err != want || want == OK && r.Purged != n {
 			t.Fatalf("purge: %+v, want %v, %d", r, want, n)
+		}
+		if want == OK {
+			q.taken = 0
 		}
 		for _, msg := range slices.Clone(q.messages) {
 			if want == OK && msg.state == modelReady {

@@ -128,6 +128,7 @@ func TestEntryBytes(t *testing.T) {
 		{&marked{a, 300}, []byte{6, 0xac, 2, 5, 0xac, 2}},
 		{&cameBack{a, 2, 1, []span{{4, 5}, {1, 2}}}, []byte{7, 0xac, 2, 5, 2, 2, 2, 8, 1, 7, 1}},
 		{&condemned{a, Expired, []span{{0, 3}}}, []byte{8, 0xac, 2, 5, 2, 1, 0, 3}},
+		{&ripened{a, []span{{4, 5}, {1, 2}}}, []byte{9, 0xac, 2, 5, 2, 8, 1, 7, 1}},
 	} {
 		if got := c.fact.encode(nil); !bytes.Equal(got, c.want) {
 			t.Errorf("%T: got %v, want %v", c.fact, got, c.want)
@@ -158,7 +159,7 @@ func TestApplyCut(t *testing.T) {
 
 // factBegins says whether b may be the first byte of a fact. In the samples no
 // cut between facts is before another byte.
-func factBegins(b byte) bool { return b > 0 && b <= factDoomed }
+func factBegins(b byte) bool { return b > 0 && b <= factRipened }
 
 func TestApplyRefuses(t *testing.T) {
 	huge := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}
@@ -173,7 +174,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"version 0", []byte{0}, ErrMalformed},
 		{"a newer version", []byte{entryVersion + 1, 0xff}, ErrNewer},
 		{"fact 0", []byte{1, 0}, ErrMalformed},
-		{"a newer fact", []byte{1, factDoomed + 1}, ErrNewer},
+		{"a newer fact", []byte{1, factRipened + 1}, ErrNewer},
 		{"a name twice", again, ErrMalformed},
 		{"a queue that is not there", []byte{1, factDeleted, 3}, ErrMalformed},
 		{"a level that is not there", []byte{1, factMarked, 1, 4, 9}, ErrMalformed},
@@ -191,6 +192,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"a span before the first", []byte{1, factSettled, 1, 5, 1, 1, 1}, ErrMalformed},
 		{"a settled one that came back", []byte{1, factReturned, 1, 5, 1, 0, 1, 8, 1}, ErrMalformed},
 		{"one below the floor that came back", []byte{1, factReturned, 1, 5, 1, 0, 1, 0, 1}, ErrMalformed},
+		{"one due that was not for later", []byte{1, factRipened, 1, 5, 1, 6, 1}, ErrMalformed},
 		{"doomed for no reason", []byte{1, factDoomed, 1, 5, 0, 1, 2, 1}, ErrMalformed},
 	} {
 		if err := sampleDurable(t).Apply(c.bytes); !errors.Is(err, c.want) {
@@ -228,6 +230,11 @@ func TestRestoreRefuses(t *testing.T) {
 		return append(appendSpec([]byte{2, 101, 1, 1}, &spec), rest...)
 	}
 	level := func(rest ...byte) []byte { return append(queue(9, 1, 0, 100), rest...) }
+	quorum := spec
+	quorum.Kind = Quorum
+	highLevel := func(rest ...byte) []byte {
+		return append(append(appendSpec([]byte{2, 101, 1, 1}, &quorum), 9, 1, high, 100), rest...)
+	}
 	none := []byte{0, 0, 0, 0, 0, 0}
 	for _, c := range []struct {
 		name  string
@@ -244,6 +251,12 @@ func TestRestoreRefuses(t *testing.T) {
 		{"a settled floor", level(9, 1, 9, 1, 2, 1, 0, 0, 0, 0, 0), false},
 		{"spans that touch", level(9, 1, 9, 2, 4, 1, 0, 1, 0, 0, 0, 0, 0), false},
 		{"a span beyond the end", level(9, 1, 9, 1, 4, 8, 0, 0, 0, 0, 0), false},
+		{"one that became due", level(9, 1, 9, 0, 1, 2, 4|hasPlace, 0, 0, 9, 0, 3, 9, 0, 0, 0, 0), true},
+		{"one that became due and came back", level(9, 1, 9, 0, 1, 2, 2|hasPlace, 0, 1, 9, 8, 3, 7, 0, 0, 0, 0), true},
+		{"one due that stands nowhere", level(9, 1, 9, 0, 1, 2, 4, 0, 0, 9, 0, 0, 0, 0, 0), false},
+		{"one doomed with a place", level(9, 1, 9, 0, 1, 2, 3|hasPlace, 1, 0, 9, 0, 3, 9, 0, 0, 0, 0), false},
+		{"a place before its offset", level(9, 1, 9, 0, 1, 2, 4|hasPlace, 0, 0, 9, 0, 1, 9, 0, 0, 0, 0), false},
+		{"a place beyond the end", level(9, 1, 9, 0, 1, 2, 4|hasPlace, 0, 0, 9, 0, 9, 9, 0, 0, 0, 0), false},
 		{"a settled one apart", level(9, 1, 9, 1, 4, 1, 1, 2, 2, 0, 3, 9, 0, 0, 0, 0, 0), false},
 		{"one apart in no state", level(9, 1, 9, 0, 1, 2, 0, 0, 3, 9, 0, 0, 0, 0, 0), false},
 		{"one returned for a reason", level(9, 1, 9, 0, 1, 2, 2, 1, 3, 9, 0, 0, 0, 0, 0), false},
@@ -252,6 +265,8 @@ func TestRestoreRefuses(t *testing.T) {
 		{"a run beyond the end", level(9, 1, 9, 0, 0, 1, 0, 9, 5, 0, 0, 0), false},
 		{"a run in two", level(9, 1, 9, 0, 0, 2, 0, 1, 5, 0, 1, 5, 0, 0, 0), false},
 		{"sizes that are not wanted", level(9, 1, 9, 0, 0, 0, 1, 0, 1, 5, 0, 0), false},
+		{"the high level of a quorum queue", highLevel(9, 1, 9, 0, 0, 0, 0, 0, 1, 0, 3, 8, 0), true},
+		{"one that does not say which are younger", highLevel(9, 1, 9, 0, 0, 0, 0, 0), false},
 		{"ids that are not wanted", queue(0, 0, 1, 1, 'x'), false},
 	} {
 		if d, err := restored(c.bytes); c.good != (err == nil) {

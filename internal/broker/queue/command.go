@@ -93,6 +93,20 @@ type Get struct {
 	Channel    ChannelID
 	Queue      ID
 	NoAck      bool
+	// SelfSettled says that the caller itself will settle the message, once
+	// it is on its way: nobody acknowledges it.
+	SelfSettled bool
+}
+
+// Acquire takes up to Max messages for a channel, in order, as a Kafka share group
+// does. What is not settled after Lock comes back, as if it had been released; 0:
+// never. Kind Classic puts it back where it was, by offset.
+type Acquire struct {
+	Connection ConnectionID
+	Channel    ChannelID
+	Queue      ID
+	Max        int
+	Lock       time.Duration
 }
 
 // Prefetch bounds what all consumers of a channel may hold together, next to
@@ -141,6 +155,7 @@ func (*Commit) command()          {}
 func (*Subscribe) command()       {}
 func (*Cancel) command()          {}
 func (*Get) command()             {}
+func (*Acquire) command()         {}
 func (*Prefetch) command()        {}
 func (*Flow) command()            {}
 func (*CloseChannel) command()    {}

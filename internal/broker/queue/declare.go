@@ -160,11 +160,12 @@ func (m *Machine) purge(c *Purge) *PurgeReply {
 	if err != OK {
 		return &PurgeReply{Err: err}
 	}
-	q.ripen(m.now)
+	m.ripen(q)
 	r := &PurgeReply{Purged: q.readyCount()}
+	q.weight = 0
 	for _, l := range q.levels {
 		if spans := l.ready(); len(spans) > 0 {
-			l.returned, l.cursor = nil, l.next
+			l.aside, l.cursor = nil, l.next
 			m.settle(l, spans)
 		}
 	}
@@ -175,8 +176,8 @@ func (m *Machine) purge(c *Purge) *PurgeReply {
 // ready returns the level's ready messages.
 func (l *liveLevel) ready() (spans []span) {
 	l.skip()
-	aside := make([]int64, 0, len(l.returned)) // those that came back
-	for _, x := range l.returned {
+	aside := make([]int64, 0, len(l.aside))
+	for _, x := range l.aside {
 		aside = append(aside, x.offset)
 	}
 	slices.Sort(aside)

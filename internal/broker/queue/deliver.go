@@ -8,7 +8,7 @@ func (m *Machine) deliver(q *liveQueue) {
 		if c == nil {
 			break
 		}
-		l, o, back := m.next(q)
+		l, o, aside := m.next(q)
 		if l == nil {
 			break
 		}
@@ -18,7 +18,7 @@ func (m *Machine) deliver(q *liveQueue) {
 		}
 		m.mayHand--
 		c.unline()
-		m.effects.Deliveries = append(m.effects.Deliveries, m.hand(l, o, back, c.channel, c))
+		m.effects.Deliveries = append(m.effects.Deliveries, m.hand(l, o, aside, c.channel, c))
 		m.lineUp(c)
 	}
 	m.flush()
@@ -26,19 +26,36 @@ func (m *Machine) deliver(q *liveQueue) {
 
 // next returns the next ready message, nil if there is none. What has expired
 // before it goes.
-func (m *Machine) next(q *liveQueue) (l *liveLevel, o int64, back bool) {
+func (m *Machine) next(q *liveQueue) (l *liveLevel, o int64, aside bool) {
+	if q.weighs() {
+		return m.nextWeighed(q)
+	}
 	for _, l := range q.levels {
 		for {
-			o, back, ok := l.head()
+			o, aside, ok := l.head()
 			if !ok {
 				break
 			}
 			if l.expires(o) >= m.now {
-				return l, o, back
+				return l, o, aside
 			}
-			if !m.expireHead(l, o, back) {
+			if !m.expireHead(l, o, aside) {
 				break
 			}
+		}
+	}
+	return nil, 0, false
+}
+
+// nextWeighed is next for a quorum queue with two levels.
+func (m *Machine) nextWeighed(q *liveQueue) (l *liveLevel, o int64, aside bool) {
+	for l := q.first(); l != nil; l = q.first() {
+		o, aside, _ := l.head()
+		if l.expires(o) >= m.now {
+			return l, o, aside
+		}
+		if !m.expireHead(l, o, aside) {
+			break
 		}
 	}
 	return nil, 0, false
@@ -50,13 +67,13 @@ const markStepMax = 1024
 
 // hand takes a level's head and gives it to a channel; to none of its
 // consumers if c is nil and it was got.
-func (m *Machine) hand(l *liveLevel, o int64, back bool, ch *channel, c *consumer) Delivery {
+func (m *Machine) hand(l *liveLevel, o int64, aside bool, ch *channel, c *consumer) Delivery {
 	redelivered, count := l.redelivered(o)
 	d := Delivery{Channel: ch.id, Ref: l.ref(o), Log: l.log, Redelivered: redelivered, Count: count}
 	if c != nil {
 		d.Consumer, d.NoAck = c.id, c.noAck
 	}
-	l.take(back)
+	l.take(aside)
 	if d.NoAck {
 		m.done(l, o)
 		return d

@@ -38,7 +38,7 @@ type queue struct {
 	levels []*level // the highest priority first
 	count  int64    // messages that are not settled
 	bytes  int64    // their sizes; with Settings.MaxBytes only
-	seq    uint64   // how often a message was put apart
+	seq    uint64   // how often a message was put apart, or became due
 	dedup  *dedup
 }
 
@@ -54,6 +54,7 @@ type level struct {
 	expiry    runs // when messages expire, ms
 	sizes     runs // with Settings.MaxBytes only
 	transient runs // messages that the end of the process removes
+	younger   runs // of a quorum queue's high level: the normal level's next offset at the time
 }
 
 // apart is what is known of a message that is not served in its turn.
@@ -63,6 +64,15 @@ type apart struct {
 	count     uint32 // how often it came back
 	seq       uint64 // by when it was put apart
 	notBefore int64  // ms; 0: at once
+	place     place  // where it stands among the others; none: at its offset
+}
+
+// place is where a message that was published for later stands since it became
+// due: behind the message with the offset after, and behind those that became
+// due there before it, which have a lower turn.
+type place struct {
+	after int64
+	turn  uint64 // above zero; zero: there is no such place
 }
 
 type apartState uint8
@@ -71,6 +81,7 @@ const (
 	delayed  apartState = iota + 1 // published for later
 	returned                       // came back
 	doomed                         // is to be dead-lettered, or dropped
+	due                            // published for later, and that has come
 )
 
 // NewDurable returns the state of a shard without queues.
@@ -196,6 +207,14 @@ func (q *queue) append(l *level, f *appended) bool {
 	if f.transient {
 		l.transient.push(f.offset, 1)
 	}
+	if q.ranks(l) {
+		lo, _ := q.level(normal)
+		if lo != nil {
+			l.younger.push(f.offset, lo.next)
+		} else {
+			l.younger.push(f.offset, 0)
+		}
+	}
 	if f.notBefore != 0 {
 		q.seq++
 		l.setApart(f.offset, apart{state: delayed, seq: q.seq, notBefore: f.notBefore})
@@ -205,6 +224,10 @@ func (q *queue) append(l *level, f *appended) bool {
 	}
 	return true
 }
+
+// ranks says whether it is known of the level's messages which of the other
+// level's are younger.
+func (q *queue) ranks(l *level) bool { return q.spec.Kind == Quorum && l.priority == high }
 
 func (l *level) setApart(o int64, a apart) {
 	if l.apart == nil {
@@ -231,6 +254,7 @@ func (q *queue) settle(l *level, from, to int64) {
 	l.expiry.drop(l.floor)
 	l.sizes.drop(l.floor)
 	l.transient.drop(l.floor)
+	l.younger.drop(l.floor)
 }
 
 // unsettled counts what is not settled of [from, to), which is not below the
@@ -278,10 +302,27 @@ func (q *queue) putApart(l *level, from, to int64, a apart) bool {
 	for o := from; o < to; o++ {
 		q.seq++
 		a.seq = q.seq
-		if a.state == doomed {
-			a.count = l.apart[o].count
+		if was := l.apart[o]; a.state == doomed {
+			a.count = was.count
+		} else {
+			a.place = was.place
 		}
 		l.setApart(o, a)
+	}
+	return true
+}
+
+// ripen says of [from, to), all of it published for later, that it is due now:
+// each message stands behind all that are there.
+func (q *queue) ripen(l *level, from, to int64) bool {
+	for o := from; o < to; o++ {
+		a := l.apart[o]
+		if a.state != delayed {
+			return false
+		}
+		q.seq++
+		a.state, a.seq, a.notBefore, a.place = due, q.seq, 0, place{l.next - 1, q.seq}
+		l.apart[o] = a
 	}
 	return true
 }

@@ -1,35 +1,46 @@
 package queue
 
-// expire removes the ready heads that have expired.
+// expire removes the ready heads that have expired: of each level, or, where
+// levels are weighed, as long as the next message has.
 func (m *Machine) expire(q *liveQueue) {
+	if q.weighs() {
+		for l := q.first(); l != nil && m.expireNext(l); l = q.first() {
+		}
+		return
+	}
 	for _, l := range q.levels {
-		for {
-			o, back, ok := l.head()
-			if !ok || l.expires(o) > m.now || !m.expireHead(l, o, back) {
-				break
-			}
+		for m.expireNext(l) {
 		}
 	}
+}
+
+// expireNext removes a level's head if it has expired. It returns false if there
+// is none, or it has to wait.
+func (m *Machine) expireNext(l *liveLevel) bool {
+	o, aside, ok := l.head()
+	return ok && l.expires(o) <= m.now && m.expireHead(l, o, aside)
 }
 
 // expireHead removes a level's head, which has expired, with those behind it
 // that expired at the same time. It returns false if the head has to wait, since
 // the call has done enough or too many are to be dead-lettered already.
-func (m *Machine) expireHead(l *liveLevel, o int64, back bool) bool {
+func (m *Machine) expireHead(l *liveLevel, o int64, aside bool) bool {
 	if !m.mayDropHead(l.q) {
 		return false
 	}
 	if l.q.settings().HasDeadLetter {
-		return m.doomHead(l, o, back, Expired)
+		return m.doomHead(l, o, aside, Expired)
 	}
 	to := o + 1
-	if !back && len(l.apart) == 0 {
+	if !aside && len(l.apart) == 0 && !l.q.weighs() {
 		run, _ := l.expiry.at(o)
 		to = min(run.to, l.next)
 	}
-	l.take(back)
-	m.dropped(l.q, Expired, l.unsettled(o, to))
-	if !back {
+	l.take(aside)
+	n := l.unsettled(o, to)
+	l.q.took(n - 1) // the others
+	m.dropped(l.q, Expired, n)
+	if !aside {
 		l.cursor = to
 	}
 	m.settleOne(l, o, to)
@@ -47,11 +58,11 @@ func (m *Machine) mayDropHead(q *liveQueue) bool {
 }
 
 // doomHead dooms a level's head, if there are not too many.
-func (m *Machine) doomHead(l *liveLevel, o int64, back bool, why Reason) bool {
+func (m *Machine) doomHead(l *liveLevel, o int64, aside bool, why Reason) bool {
 	if !l.q.moves.room() {
 		return false
 	}
-	l.take(back)
+	l.take(aside)
 	m.facts.spans = append(m.facts.spans[:0], span{o, o + 1})
 	m.doom(l, m.facts.spans, why)
 	return true
@@ -77,18 +88,16 @@ func (m *Machine) evictHead(q *liveQueue) bool {
 	if !m.mayDropHead(q) {
 		return false
 	}
-	for _, l := range q.levels {
-		o, back, ok := l.head()
-		switch {
-		case !ok:
-		case q.settings().HasDeadLetter:
-			return m.doomHead(l, o, back, MaxLength)
-		default:
-			l.take(back)
-			m.settleOne(l, o, o+1)
-			m.dropped(q, MaxLength, 1)
-			return true
-		}
+	l := q.first()
+	if l == nil {
+		return false
 	}
-	return false
+	o, aside, _ := l.head()
+	if q.settings().HasDeadLetter {
+		return m.doomHead(l, o, aside, MaxLength)
+	}
+	l.take(aside)
+	m.settleOne(l, o, o+1)
+	m.dropped(q, MaxLength, 1)
+	return true
 }

@@ -29,6 +29,7 @@ const (
 	factMarked
 	factReturned
 	factDoomed
+	factRipened
 )
 
 // fact is one thing that has happened.
@@ -239,6 +240,19 @@ func (f *condemned) encode(dst []byte) []byte {
 	return appendSpans(append(f.at.encode(dst, factDoomed), byte(f.reason)), f.spans)
 }
 
+// ripened says that messages that were published for later became due, in this
+// order.
+//
+//	at · spans
+type ripened struct {
+	at
+	spans []span
+}
+
+func (f *ripened) encode(dst []byte) []byte {
+	return appendSpans(f.at.encode(dst, factRipened), f.spans)
+}
+
 // applyFact reads one fact and takes it in.
 func (d *Durable) applyFact(r *enc.Reader) error {
 	b := r.Take(1)
@@ -248,7 +262,7 @@ func (d *Durable) applyFact(r *enc.Reader) error {
 	kind, fits := b[0], false
 	switch {
 	case kind == 0:
-	case kind > factDoomed:
+	case kind > factRipened:
 		return fmt.Errorf("queue fact of type %d: %w", kind, ErrNewer)
 	case kind <= factDeleted:
 		fits = d.applyToQueue(kind, ID(r.Uvarint()), r)
@@ -309,6 +323,8 @@ func (d *Durable) applyToLevel(kind byte, r *enc.Reader) bool {
 	case factReturned:
 		a := apart{state: returned, count: uint32(r.Uvarint()), notBefore: r.Varint()}
 		return applySpans(r, func(s span) bool { return q.putApart(l, s.from, s.to, a) }, l.next)
+	case factRipened:
+		return applySpans(r, func(s span) bool { return q.ripen(l, s.from, s.to) }, l.next)
 	default:
 		reason := r.Take(1)
 		if r.Err() != nil || reason[0] == 0 || Reason(reason[0]) > DeliveryLimit {

@@ -17,9 +17,10 @@ func (m *Machine) get(g *Get, r *GetReply) {
 	}
 	m.used(q)
 	m.touch(q)
-	q.ripen(m.now)
+	m.unlock(q)
+	m.ripen(q)
 	m.mayDrop = math.MaxInt // "empty" must be true
-	l, o, back := m.next(q)
+	l, o, aside := m.next(q)
 	if l == nil {
 		return
 	}
@@ -27,11 +28,15 @@ func (m *Machine) get(g *Get, r *GetReply) {
 	if g.NoAck {
 		redelivered, count := l.redelivered(o)
 		r.Delivery = Delivery{Channel: ch.id, Ref: l.ref(o), Log: l.log, Redelivered: redelivered, Count: count, NoAck: true}
-		l.take(back)
+		l.take(aside)
 		m.settleOne(l, o, o+1)
 	} else {
-		r.Delivery = m.hand(l, o, back, ch, nil)
+		r.Delivery = m.hand(l, o, aside, ch, nil)
 	}
-	m.expire(q) // what has come to the head and is too old is not counted
+	// What has come to the head and is too old is not counted, but for a
+	// quorum queue that waits for an acknowledgement.
+	if q.spec.Kind == Classic || g.NoAck || g.SelfSettled {
+		m.expire(q)
+	}
 	r.Ready = q.readyCount()
 }

@@ -1,12 +1,19 @@
 package queue
 
-// heap is a heap of offsets, by key, then by offset.
+// heap is a heap of offsets, by key, then by turn, then by offset.
 type heap []heapItem
 
-type heapItem struct{ key, offset int64 }
+type heapItem struct {
+	key    int64
+	turn   uint64
+	offset int64
+}
 
 func (a heapItem) less(b heapItem) bool {
-	return a.key < b.key || a.key == b.key && a.offset < b.offset
+	if a.key != b.key {
+		return a.key < b.key
+	}
+	return a.turn < b.turn || a.turn == b.turn && a.offset < b.offset
 }
 
 func (h *heap) push(x heapItem) {

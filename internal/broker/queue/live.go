@@ -18,8 +18,10 @@ type liveQueue struct {
 	flyingBytes int64
 	doomed      int64 // messages to be dead-lettered
 	doomedBytes int64
-	delayed     int64 // messages that are not due yet
-	ready       int64 // readiness counted so far, for returned order
+	delayed     int64  // messages that are not due yet
+	locks       int    // in the levels' heaps
+	ready       uint64 // what came back so far, for returned order
+	weight      int64  // taken of those that did not come back, for a quorum queue's turns
 	moves       moves
 
 	lease int64 // ms, when the queue goes if it is not used; 0: never
@@ -37,9 +39,10 @@ type liveLevel struct {
 	q         *liveQueue
 	cursor    int64 // the next message that was never delivered
 	recovered int64 // what an earlier process may have delivered lies below
-	returned  heap  // messages that came back and are ready
+	aside     heap  // ready messages that came back, or were published for later, in order
 	delayed   heap  // messages that are not due yet, by when they are
 	flights   map[int64]*flight
+	locks     heap // when flights end by themselves; some may have ended before
 	many      bool // flights has grown so large that it is not kept
 }
 
@@ -49,7 +52,8 @@ type flight struct {
 	offset     int64
 	count      uint32
 	channel    *channel
-	consumer   *consumer // nil: it was got
+	consumer   *consumer // nil: it was got or acquired
+	until      int64     // ms, when it ends by itself; 0: never
 	next, prev *flight   // of the channel, in the order of delivery
 }
 
@@ -95,9 +99,9 @@ func (q *liveQueue) recallApart() {
 			q.moves.wait(x.l.ref(x.offset))
 		case a.notBefore != 0: // ripen finds out whether it is due
 			q.delayed++
-			x.l.delayed.push(heapItem{a.notBefore, x.offset})
+			x.l.delayed.push(heapItem{a.notBefore, a.seq, x.offset})
 		default:
-			x.l.ripe(x.offset)
+			x.l.lineUp(x.offset)
 		}
 	}
 }
@@ -124,41 +128,93 @@ func (l *liveLevel) ref(o int64) Ref { return Ref{l.q.id, l.priority, o} }
 
 func (l *liveLevel) at() at { return at{l.q.id, l.priority} }
 
-// ripe lines up a message that came back, or that was delayed and is due now.
-func (l *liveLevel) ripe(o int64) {
-	key := o
-	if l.q.spec.Kind == Quorum {
+// lineUp makes a message ready that was put apart: one that came back where it
+// stood before, or with a quorum queue before all that never were delivered,
+// and one that was delayed where it stands since it is due.
+func (l *liveLevel) lineUp(o int64) {
+	a := l.apart[o]
+	x := heapItem{a.place.after, a.place.turn, o}
+	switch {
+	case a.state == returned && l.q.spec.Kind == Quorum:
 		l.q.ready++
-		key = l.q.ready
+		x.key, x.turn = beforeAll, l.q.ready
+	case a.place == place{}:
+		x.key = o
 	}
-	l.returned.push(heapItem{key, o})
+	l.aside.push(x)
 }
 
-// ripen lines up the delayed messages that are due.
-func (q *liveQueue) ripen(now int64) {
-	if q.delayed == 0 {
-		return
-	}
-	for _, l := range q.levels {
-		for len(l.delayed) > 0 && l.delayed[0].key <= now {
-			q.delayed--
-			l.ripe(l.delayed.pop().offset)
+// beforeAll is a key before that of any offset.
+const beforeAll = -1
+
+// ripen lines up the delayed messages that are due. Each stands behind those
+// that are there when it is due, which is logged.
+func (m *Machine) ripen(q *liveQueue) {
+	l := q.soonest(m.now)
+	for l != nil {
+		m.ripe = append(m.ripe, l.delayed.pop().offset)
+		q.delayed--
+		if next := q.soonest(m.now); next != l {
+			m.lineUpRipe(l)
+			l = next
 		}
 	}
 }
 
-// head returns the level's next ready message, and whether it came back.
-func (l *liveLevel) head() (o int64, back, ok bool) {
+// soonest returns the level with the message that was due first, nil if none is
+// due.
+func (q *liveQueue) soonest(now int64) (first *liveLevel) {
+	if q.delayed == 0 {
+		return nil
+	}
+	for _, l := range q.levels {
+		if len(l.delayed) > 0 && l.delayed[0].key <= now && (first == nil || l.delayed[0].less(first.delayed[0])) {
+			first = l
+		}
+	}
+	return first
+}
+
+// lineUpRipe lines up messages of a level that are due.
+func (m *Machine) lineUpRipe(l *liveLevel) {
+	m.logRipe(l)
+	for _, o := range m.ripe {
+		l.lineUp(o)
+	}
+	m.ripe = m.ripe[:0]
+}
+
+// logRipe logs which of the messages that became due were published for later.
+// Those that came back and had to wait stand where they stood.
+func (m *Machine) logRipe(l *liveLevel) {
+	spans := m.facts.spans[:0]
+	for _, o := range m.ripe {
+		switch n := len(spans); {
+		case l.apart[o].state != delayed:
+		case n > 0 && spans[n-1].to == o:
+			spans[n-1].to++
+		default:
+			spans = append(spans, span{o, o + 1})
+		}
+	}
+	if m.facts.spans = spans; len(spans) > 0 {
+		m.facts.ripened = ripened{l.at(), spans}
+		m.log(&m.facts.ripened)
+	}
+}
+
+// head returns the level's next ready message, and whether it was put apart.
+func (l *liveLevel) head() (o int64, aside, ok bool) {
 	l.skip()
 	fresh := l.cursor < l.next
-	if len(l.returned) == 0 {
+	if len(l.aside) == 0 {
 		return l.cursor, false, fresh
 	}
-	top := l.returned[0].offset
-	if fresh && l.cursor < top && l.q.spec.Kind == Classic {
+	top := l.aside[0]
+	if fresh && !top.less(heapItem{l.cursor, 0, l.cursor}) {
 		return l.cursor, false, true
 	}
-	return top, true, true
+	return top.offset, true, true
 }
 
 // skip moves the cursor over messages that are settled or put apart.
@@ -173,12 +229,15 @@ func (l *liveLevel) skip() {
 }
 
 // take removes the head from what is ready.
-func (l *liveLevel) take(back bool) {
-	if back {
-		l.returned.pop()
+func (l *liveLevel) take(aside bool) {
+	if aside {
+		if l.aside.pop().key == beforeAll {
+			return
+		}
 	} else {
 		l.cursor++
 	}
+	l.q.took(1)
 }
 
 // expires returns when a message expires, ms.
@@ -208,7 +267,8 @@ func (q *liveQueue) due() int64 {
 		if len(l.delayed) > 0 {
 			at = min(at, l.delayed[0].key)
 		}
-		if o, _, ok := l.head(); ok && q.moves.room() {
+		at = min(at, l.lockEnds())
+		if o, _, ok := l.head(); ok && q.moves.room() && (!q.weighs() || l == q.first()) {
 			at = min(at, l.expires(o))
 		}
 	}

@@ -32,6 +32,7 @@ type Machine struct {
 	mayDrop int // so many heads
 	effects Effects
 	batch   batch
+	ripe    []int64 // offsets that became due
 	facts   facts
 	replies replies
 }
@@ -43,6 +44,7 @@ type facts struct {
 	marked    marked
 	cameBack  cameBack
 	condemned condemned
+	ripened   ripened
 	spans     []span
 }
 
@@ -51,6 +53,7 @@ type replies struct {
 	publish PublishReply
 	settle  SettleReply
 	get     GetReply
+	acquire AcquireReply
 	move    MoveReply
 	done    Done
 }
@@ -102,6 +105,9 @@ func (m *Machine) decide(cmd Command) Reply {
 	case *Get:
 		m.get(c, &m.replies.get)
 		return &m.replies.get
+	case *Acquire:
+		m.acquire(c, &m.replies.acquire)
+		return &m.replies.acquire
 	case *Move:
 		m.move(c, &m.replies.move)
 		return &m.replies.move
@@ -146,8 +152,8 @@ func (m *Machine) decideDone(cmd Command) {
 // tickQueues is how many queues one Tick looks at.
 const tickQueues = 256
 
-// Tick does what is due by now: messages expire or ripen, moves are tried
-// again, unused queues go. It is called after the commands that are at hand
+// Tick does what is due by now: messages expire or ripen, locks end, moves are
+// tried again, unused queues go. It is called after the commands that are at hand
 // have been decided, at NextDeadline or at any other time; it returns as
 // Decide does.
 func (m *Machine) Tick(now time.Time) ([]byte, *Effects) {
@@ -267,7 +273,8 @@ func (m *Machine) settleDown() {
 			i++
 			q.dirty = false
 			if !q.gone {
-				q.ripen(m.now)
+				m.unlock(q)
+				m.ripen(q)
 				m.deliver(q)
 			}
 		case w < len(m.waking):

@@ -168,6 +168,7 @@ func (w *world) handed(t *rapid.T, q *modelQueue, d *Delivery) {
 	if l, _ := q.level(w, d.Ref.Level); l != d.Log {
 		t.Fatalf("%+v: log %d", d, l)
 	}
+	q.take(msg)
 	if d.NoAck {
 		w.model.settle(q, msg)
 		return

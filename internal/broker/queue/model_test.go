@@ -2,6 +2,7 @@ package queue
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -39,6 +40,8 @@ type modelQueue struct {
 	lease     int64 // ms
 	ids       []string
 	seq, ripe int
+	taken     int             // of those that did not come back, for turns
+	younger   map[int64]int64 // of quorum queues: low messages so far, by high offset
 }
 
 type modelState uint8
@@ -59,6 +62,8 @@ type modelMessage struct {
 	count     uint32
 	seq       int   // when it was put apart; 0: never
 	ripe      int   // when it became ready again
+	after     int64 // with turn: where it stands since it became due
+	turn      int
 	notBefore int64 // ms
 	returned  bool
 	delivered bool // somebody had it
@@ -103,7 +108,8 @@ func (m *model) clone() *model {
 			y := *msg
 			x.messages = append(x.messages, &y)
 		}
-		x.consumers, x.active, x.consumed = nil, 0, false
+		x.consumers, x.active, x.consumed, x.taken = nil, 0, false, 0
+		x.younger = maps.Clone(q.younger)
 		x.next = map[uint8]int64{}
 		for l, n := range q.next {
 			x.next[l] = n
@@ -136,7 +142,7 @@ func (m *model) restart() {
 				msg.state = modelDelayed
 			default:
 				msg.state = modelReady
-				if msg.seq != 0 {
+				if msg.returned {
 					q.ripen(msg)
 				}
 			}
@@ -161,10 +167,16 @@ func (m *model) ripenAll() {
 			}
 		}
 		slices.SortFunc(due, func(a, b *modelMessage) int {
-			return cmp.Or(cmp.Compare(a.notBefore, b.notBefore), cmp.Compare(a.ref.Offset, b.ref.Offset))
+			return cmp.Or(cmp.Compare(a.notBefore, b.notBefore), cmp.Compare(a.seq, b.seq))
 		})
 		for _, msg := range due {
-			q.ripen(msg)
+			if msg.returned {
+				q.ripen(msg)
+				continue
+			}
+			q.seq++
+			msg.state, msg.seq, msg.notBefore = modelReady, q.seq, 0
+			msg.after, msg.turn = q.next[msg.ref.Level]-1, q.seq
 		}
 	}
 }
@@ -197,6 +209,12 @@ func (q *modelQueue) heads() []*modelMessage {
 			best[msg.ref.Level] = msg
 		}
 	}
+	if lo, hi := best[0], best[1]; q.spec.Kind == Quorum && lo != nil && hi != nil {
+		delete(best, 1)
+		if q.prefers(hi, lo) {
+			best = map[uint8]*modelMessage{1: hi}
+		}
+	}
 	var heads []*modelMessage
 	for _, l := range sortedKeys(best) {
 		heads = slices.Insert(heads, 0, best[l])
@@ -204,11 +222,38 @@ func (q *modelQueue) heads() []*modelMessage {
 	return heads
 }
 
+// prefers says whether a quorum queue's high message goes before its low one.
+func (q *modelQueue) prefers(hi, lo *modelMessage) bool {
+	if hi.ripe != 0 || lo.ripe != 0 {
+		return hi.ripe != 0 && (lo.ripe == 0 || hi.ripe < lo.ripe)
+	}
+	at := lo.place()
+	if lo.turn != 0 {
+		at++
+	}
+	return q.taken%3 != 2 || at >= q.younger[hi.place()]
+}
+
+// take counts a ready message that leaves the line.
+func (q *modelQueue) take(msg *modelMessage) {
+	if msg.ripe == 0 {
+		q.taken++
+	}
+}
+
 func (q *modelQueue) before(a, b *modelMessage) bool {
 	if q.spec.Kind == Quorum && (a.ripe != 0 || b.ripe != 0) {
 		return b.ripe == 0 || a.ripe != 0 && a.ripe < b.ripe
 	}
-	return a.ref.Offset < b.ref.Offset
+	return cmp.Or(cmp.Compare(a.place(), b.place()), cmp.Compare(a.turn, b.turn)) < 0
+}
+
+// place is the offset that a message stands at or, with a turn, behind.
+func (msg *modelMessage) place() int64 {
+	if msg.turn != 0 {
+		return msg.after
+	}
+	return msg.ref.Offset
 }
 
 // next returns the message that is delivered next. What expired before it is
@@ -234,6 +279,9 @@ func (m *model) settle(q *modelQueue, msg *modelMessage) {
 
 // discard dead-letters or drops a message.
 func (m *model) discard(q *modelQueue, msg *modelMessage, why Reason) {
+	if msg.state == modelReady {
+		q.take(msg)
+	}
 	if q.spec.Settings.HasDeadLetter {
 		q.seq++
 		msg.state, msg.reason, msg.seq, msg.paused, msg.fetched = modelDoomed, why, q.seq, 0, false
@@ -313,13 +361,19 @@ func (m *model) append(id ID, msg *Message) Outcome {
 	}
 	s := &q.spec.Settings
 	level := min(msg.Priority, s.MaxPriority)
+	if q.spec.Kind == Quorum {
+		if level = 0; msg.Priority > 4 {
+			level = 1
+			q.younger[q.next[1]] = q.next[0]
+		}
+	}
 	x := &modelMessage{ref: Ref{id, level, q.next[level]}, transient: msg.Transient}
 	q.next[level]++
 	if s.MaxBytes >= 0 {
 		x.size = msg.Size
 	}
 	for _, ttl := range []int64{millis(msg.ExpiresAfter), millis(s.TTL)} {
-		if at := m.now + ttl; ttl >= 0 && (x.expiry == 0 || at < x.expiry) {
+		if at := max(m.now, unixMillis(msg.NotBefore)) + ttl; ttl >= 0 && (x.expiry == 0 || at < x.expiry) {
 			x.expiry = at
 		}
 	}

@@ -22,7 +22,7 @@ func (m *Machine) append(id ID, msg *Message) Placed {
 	if outcome != Accepted {
 		return Placed{Queue: id, Outcome: outcome}
 	}
-	l := m.openLevel(q, min(msg.Priority, q.settings().MaxPriority))
+	l := m.openLevel(q, q.levelOf(msg.Priority))
 	f := &m.facts.appended
 	*f = appended{at: l.at(), offset: l.next, expiry: m.expiry(q, msg), transient: msg.Transient && q.spec.Kind == Classic}
 	if q.settings().MaxBytes >= 0 {
@@ -31,21 +31,24 @@ func (m *Machine) append(id ID, msg *Message) Placed {
 	if q.dedup != nil && len(msg.DedupID) <= DedupIDBytesMax {
 		f.dedupID = msg.DedupID
 	}
-	if ms := unixMillis(msg.NotBefore); ms > m.now {
-		f.notBefore = ms
-		l.delayed.push(heapItem{ms, f.offset})
+	f.notBefore = m.notBefore(msg)
+	m.log(f)
+	if f.notBefore != 0 {
+		l.delayed.push(heapItem{f.notBefore, q.seq, f.offset})
 		q.delayed++
 	}
-	m.log(f)
 	m.touch(q)
 	return Placed{id, Accepted, Place{l.log, f.offset}}
 }
 
-// check says what would become of a message at a queue.
+// check says what would become of a message at a queue. What is due there
+// stands before it, and counts.
 func (m *Machine) check(q *liveQueue, msg *Message) Outcome {
-	switch {
-	case q == nil:
+	if q == nil {
 		return Gone
+	}
+	m.ripen(q)
+	switch {
 	case q.dedup != nil && msg.DedupID != "" && q.dedup.has(msg.DedupID):
 		return Repeated
 	}
@@ -72,16 +75,26 @@ func (m *Machine) openLevel(q *liveQueue, priority uint8) *liveLevel {
 	return l
 }
 
-// expiry returns when a message expires, ms; 0: never.
+// notBefore returns when a message becomes ready, ms; 0: at once.
+func (m *Machine) notBefore(msg *Message) int64 {
+	if ms := unixMillis(msg.NotBefore); ms > m.now {
+		return ms
+	}
+	return 0
+}
+
+// expiry returns when a message expires, ms; 0: never. The time of one that is
+// for later begins when it is due.
 func (m *Machine) expiry(q *liveQueue, msg *Message) int64 {
 	ttl := millis(msg.ExpiresAfter)
 	if own := millis(q.settings().TTL); own >= 0 && (ttl < 0 || own < ttl) {
 		ttl = own
 	}
-	if ttl < 0 || ttl > math.MaxInt64-m.now {
+	from := max(m.now, m.notBefore(msg))
+	if ttl < 0 || ttl > math.MaxInt64-from {
 		return 0
 	}
-	return m.now + ttl
+	return from + ttl
 }
 
 // unixMillis is in ms, rounded up; the zero time is 0.

@@ -109,6 +109,13 @@ type GetReply struct {
 	Ready    int64    // messages that are left
 }
 
+// AcquireReply answers Acquire. There may be more than it has: one call hands out
+// so many and no more.
+type AcquireReply struct {
+	Err        Fault
+	Deliveries []Delivery // their Consumer is 0
+}
+
 // MoveReply answers Move.
 type MoveReply struct {
 	Err    Fault // NotFound: it is not being moved. Refused: a target is full or none is left
@@ -129,6 +136,7 @@ func (*SettleReply) reply()    {}
 func (*CommitReply) reply()    {}
 func (*SubscribeReply) reply() {}
 func (*GetReply) reply()       {}
+func (*AcquireReply) reply()   {}
 func (*MoveReply) reply()      {}
 func (*Done) reply()           {}
 

@@ -127,10 +127,10 @@ func (m *Machine) lineUpAgain(b *ending, spans []span) {
 	for _, s := range spans {
 		for o := s.from; o < s.to; o++ {
 			if b.notBefore > m.now {
-				b.level.delayed.push(heapItem{b.notBefore, o})
+				b.level.delayed.push(heapItem{b.notBefore, b.level.apart[o].seq, o})
 				b.level.q.delayed++
 			} else {
-				b.level.ripe(o)
+				b.level.lineUp(o)
 			}
 		}
 	}

@@ -20,9 +20,11 @@ import (
 //	level     1 byte priority · u log · u next · u floor · u mark ·
 //	          spans settled above the floor, ascending ·
 //	          u count · count × apart, ascending · runs expiry · runs sizes ·
-//	          runs transient
-//	apart     u offset · 1 byte state · 1 byte reason · u count · u seq ·
-//	          s not before ms
+//	          runs transient · [runs younger, of the high level of a quorum
+//	          queue]
+//	apart     u offset · 1 byte state, plus 128 if it has a place · 1 byte
+//	          reason · u count · u seq · s not before ms ·
+//	          [place: u after · u turn]
 //	runs      u count · count × (u distance from the end of the one before,
 //	          the first from the floor · u offsets · s value)
 //	dedup     u count · count × str id, the oldest first
@@ -45,6 +47,9 @@ func (q *queue) snapshot(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(q.levels)))
 	for _, l := range q.levels {
 		dst = l.snapshot(dst)
+		if q.ranks(l) {
+			dst = l.younger.snapshot(dst, l.floor)
+		}
 	}
 	if q.dedup == nil {
 		return append(dst, 0)
@@ -63,14 +68,30 @@ func (l *level) snapshot(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(l.apart)))
 	for _, o := range sortedKeys(l.apart) {
 		a := l.apart[o]
-		dst = append(binary.AppendUvarint(dst, uint64(o)), byte(a.state), byte(a.reason))
-		dst = binary.AppendUvarint(dst, uint64(a.count))
-		dst = binary.AppendUvarint(dst, a.seq)
-		dst = binary.AppendVarint(dst, a.notBefore)
+		dst = a.snapshot(binary.AppendUvarint(dst, uint64(o)))
 	}
 	dst = l.expiry.snapshot(dst, l.floor)
 	dst = l.sizes.snapshot(dst, l.floor)
 	return l.transient.snapshot(dst, l.floor)
+}
+
+// hasPlace is added to the state of a message that has a place.
+const hasPlace = 1 << 7
+
+func (a *apart) snapshot(dst []byte) []byte {
+	state := byte(a.state)
+	if a.place != (place{}) {
+		state |= hasPlace
+	}
+	dst = append(dst, state, byte(a.reason))
+	dst = binary.AppendUvarint(dst, uint64(a.count))
+	dst = binary.AppendUvarint(dst, a.seq)
+	dst = binary.AppendVarint(dst, a.notBefore)
+	if state&hasPlace != 0 {
+		dst = binary.AppendUvarint(dst, uint64(a.place.after))
+		dst = binary.AppendUvarint(dst, a.place.turn)
+	}
+	return dst
 }
 
 func (r *runs) snapshot(dst []byte, floor int64) []byte {
@@ -142,6 +163,9 @@ func (d *Durable) restoreLevel(q *queue, r *enc.Reader) bool {
 	q.levels = append(q.levels, l)
 	ok := l.restoreSettled(r) && l.restoreApart(r, q.seq) &&
 		l.expiry.restore(r, l.floor, l.next) && l.sizes.restore(r, l.floor, l.next) && l.transient.restore(r, l.floor, l.next)
+	if ok && q.ranks(l) {
+		ok = l.younger.restore(r, l.floor, l.next)
+	}
 	if !ok || !l.sizesFit(q.spec.Settings.MaxBytes >= 0) {
 		return false
 	}
@@ -172,18 +196,35 @@ func (l *level) restoreSettled(r *enc.Reader) bool {
 func (l *level) restoreApart(r *enc.Reader, seq uint64) bool {
 	last := int64(-1)
 	for n := r.Count(6); n > 0; n-- {
-		o, b := int64(r.Uvarint()), r.Take(2)
-		if r.Err() != nil || o <= last || !l.alive(o) {
+		o := int64(r.Uvarint())
+		a, ok := readApart(r)
+		if !ok || o <= last || !l.alive(o) || a.seq > seq || a.place.turn > a.seq || a.place.after >= l.next {
 			return false
 		}
-		a := apart{state: apartState(b[0]), reason: Reason(b[1]), count: uint32(r.Uvarint()), seq: r.Uvarint(), notBefore: r.Varint()}
-		if a.state == 0 || a.state > doomed || a.reason > DeliveryLimit || (a.state == doomed) != (a.reason != 0) || a.seq > seq {
+		if a.place != (place{}) && a.place.after < o {
 			return false
 		}
 		l.setApart(o, a)
 		last = o
 	}
 	return r.Err() == nil
+}
+
+func readApart(r *enc.Reader) (a apart, ok bool) {
+	b := r.Take(2)
+	if r.Err() != nil {
+		return a, false
+	}
+	a = apart{state: apartState(b[0] &^ hasPlace), reason: Reason(b[1]), count: uint32(r.Uvarint()), seq: r.Uvarint(), notBefore: r.Varint()}
+	placed := b[0]&hasPlace != 0
+	if placed {
+		a.place = place{int64(r.Uvarint()), r.Uvarint()}
+	}
+	fits := a.state > 0 && a.state <= due && a.reason <= DeliveryLimit && (a.state == doomed) == (a.reason != 0)
+	if placed {
+		fits = fits && a.place.turn > 0 && (a.state == returned || a.state == due && a.notBefore == 0)
+	}
+	return a, fits && placed == (a.place.turn > 0) && (placed || a.state != due)
 }
 
 func (r *runs) restore(in *enc.Reader, floor, next int64) bool {

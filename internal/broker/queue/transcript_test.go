@@ -292,6 +292,8 @@ func (s *script) showFacts(entry []byte) {
 		case factDoomed:
 			reason := Reason(r.Take(1)[0])
 			s.print("fact: doomed %s %v %s", place, reason, showSpans(&r))
+		case factRipened:
+			s.print("fact: ripened %s %s", place, showSpans(&r))
 		}
 	}
 	s.print("fact: entry of %d bytes", len(entry))
@@ -332,7 +334,7 @@ func (s *script) command() Command {
 	case "cancel":
 		return &Cancel{Consumer: s.consumer()}
 	case "get":
-		return &Get{Connection: conn, Channel: ch, Queue: s.queue(0), NoAck: s.d.HasArg("no-ack")}
+		return &Get{Connection: conn, Channel: ch, Queue: s.queue(0), NoAck: s.d.HasArg("no-ack"), SelfSettled: s.d.HasArg("self-settled")}
 	case "prefetch":
 		return &Prefetch{Connection: conn, Channel: ch, Limit: s.int("limit", 0)}
 	case "flow":

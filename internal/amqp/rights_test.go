@@ -1,0 +1,158 @@
+package amqp_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
+	"github.com/waxwing-mq/waxwing/internal/broker/access"
+)
+
+// change changes users, vhosts or permissions.
+func (n *node) change(decide func(d *access.Durable) ([]access.Entry, error)) {
+	n.t.Helper()
+	if err := n.broker.ChangeAccess(context.Background(), decide); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// TestTopicPermissions: who publishes to a topic exchange, or binds to it, needs
+// the right to the routing key; other exchanges do not ask.
+func TestTopicPermissions(t *testing.T) {
+	n := start(t)
+	n.change(func(d *access.Durable) ([]access.Entry, error) {
+		var all []access.Entry
+		for _, exchange := range []string{"amq.topic", "amq.direct"} {
+			es, err := d.DecideSetTopicPermissions(access.TopicGrant{
+				User: "guest", VHost: "/", Exchange: exchange,
+				Permissions: access.TopicPermissions{Write: "^{username}\\.", Read: "^read\\."},
+			})
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, es...)
+		}
+		return all, nil
+	})
+	conn := n.dial()
+	ch := must(conn.Channel())(t)
+	must(ch.QueueDeclare("q", true, false, false, false, nil))(t)
+	publish := func(exchange, key string, cc ...any) func(*amqp091.Channel) error {
+		return func(ch *amqp091.Channel) error {
+			if err := ch.Confirm(false); err != nil {
+				return err
+			}
+			p := amqp091.Publishing{}
+			if cc != nil {
+				p.Headers = amqp091.Table{"CC": cc}
+			}
+			closed := ch.NotifyClose(make(chan *amqp091.Error, 1))
+			c, err := ch.PublishWithDeferredConfirm(exchange, key, false, false, p)
+			if err != nil {
+				return err
+			}
+			select {
+			case err := <-closed:
+				return err
+			case <-c.Done():
+				return nil
+			}
+		}
+	}
+	bind := func(exchange, key string) func(*amqp091.Channel) error {
+		return func(ch *amqp091.Channel) error { return ch.QueueBind("q", key, exchange, false, nil) }
+	}
+	for _, c := range []struct {
+		what string
+		do   func(*amqp091.Channel) error
+		want int
+	}{
+		{"publish to an allowed key", publish("amq.topic", "guest.a"), 0},
+		{"publish to another key", publish("amq.topic", "other.a"), 403},
+		{"publish to another key in CC", publish("amq.topic", "guest.a", "other.a"), 403},
+		{"publish to an exchange of another type", publish("amq.direct", "other.a"), 0},
+		{"publish to an exchange without topic permissions", publish("amq.fanout", "other.a"), 0},
+		{"bind to an allowed key", bind("amq.topic", "read.*"), 0},
+		{"bind to another key", bind("amq.topic", "#"), 403},
+		{"bind to an exchange of another type", bind("amq.direct", "#"), 0},
+		{"unbind another key", func(ch *amqp091.Channel) error { return ch.QueueUnbind("q", "#", "amq.topic", nil) }, 403},
+	} {
+		n.refuses(conn, c.what, c.want, c.do)
+	}
+	var e *amqp091.Error
+	err := bind("amq.topic", "#")(ch)
+	want := "ACCESS_REFUSED - read access to topic '#' in exchange topic 'amq.topic' in vhost '/' refused for user 'guest'"
+	if !errors.As(err, &e) || e.Reason != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// TestDefaultQueueType: a queue that is declared without a type is of its vhost's
+// default, if it can be.
+func TestDefaultQueueType(t *testing.T) {
+	n := start(t)
+	n.change(func(d *access.Durable) ([]access.Entry, error) {
+		return d.DecideVHost(access.VHost{Name: "/", DefaultQueueType: "quorum"})
+	})
+	ch := n.channel()
+	must(ch.QueueDeclare("default", true, false, false, false, nil))(t)
+	must(ch.QueueDeclare("default", true, false, false, false, amqp091.Table{"x-queue-type": "quorum"}))(t)
+	must(ch.QueueDeclare("named", true, false, false, false, amqp091.Table{"x-queue-type": "classic"}))(t)
+	must(ch.QueueDeclare("passing", false, false, false, false, nil))(t)
+	must(ch.QueueDeclare("passing", false, false, false, false, amqp091.Table{"x-queue-type": "classic"}))(t)
+	must(ch.QueueDeclare("own", true, false, true, false, nil))(t)
+	must(ch.QueueDeclare("gone", true, true, false, false, nil))(t)
+	n.refuses(n.dial(), "a queue of another type", 406, func(ch *amqp091.Channel) error {
+		_, err := ch.QueueDeclare("named", true, false, false, false, nil)
+		return err
+	})
+}
+
+// TestNewVHost: a vhost that is made while the broker runs has its exchanges.
+func TestNewVHost(t *testing.T) {
+	n := start(t)
+	n.change(func(d *access.Durable) ([]access.Entry, error) { return d.DecideVHost(access.VHost{Name: "new"}) })
+	n.change(func(d *access.Durable) ([]access.Entry, error) {
+		return d.DecideSetPermissions(access.Grant{User: "guest", VHost: "new", Permissions: access.Permissions{Configure: ".*", Write: ".*", Read: ".*"}})
+	})
+	c, err := amqp091.Dial("amqp://guest:guest@" + n.addr + "/new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ch := must(c.Channel())(t)
+	q := must(ch.QueueDeclare("", false, false, true, false, nil))(t)
+	if err := ch.QueueBind(q.Name, "k", "amq.topic", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.broker.ChangeAccess(context.Background(), func(d *access.Durable) ([]access.Entry, error) { return d.DecideDeleteVHost("new") }); err == nil {
+		t.Error("a vhost with queues was deleted")
+	}
+}
+
+// TestRefusedVHost: what is said of a vhost that is not there, or not for this
+// user, names connection.open as what it answers.
+func TestRefusedVHost(t *testing.T) {
+	n := start(t)
+	n.change(func(d *access.Durable) ([]access.Entry, error) { return d.DecideVHost(access.VHost{Name: "closed"}) })
+	for vhost, want := range map[string]string{
+		"gone":   "NOT_ALLOWED - vhost gone not found",
+		"closed": "NOT_ALLOWED - access to vhost 'closed' refused for user 'guest'",
+	} {
+		r := n.raw()
+		r.send([]byte(wire.ProtocolHeader))
+		r.expect(0, &wire.ConnectionStart{})
+		r.method(0, &wire.ConnectionStartOk{Mechanism: "PLAIN", Response: []byte("\x00guest\x00guest"), Locale: "en_US"})
+		r.expect(0, &wire.ConnectionTune{})
+		r.method(0, &wire.ConnectionTuneOk{ChannelMax: 100, FrameMax: 8192})
+		r.method(0, &wire.ConnectionOpen{VirtualHost: vhost})
+		var m wire.ConnectionClose
+		r.expect(0, &m)
+		if m.ReplyCode != wire.NotAllowed || m.ReplyText != want || m.ClassID != 10 || m.MethodID != 40 {
+			t.Errorf("%s: %+v", vhost, m)
+		}
+	}
+}
