@@ -76,6 +76,10 @@ kill: ## kill -9 the real binary under load, ROUNDS (50) times
 conformance: tools ## real clients of other languages against the real binary (sample)
 	cd conformance && go test -count=1 -timeout 20m ./...
 
+.PHONY: golden
+golden: tools ## record anew what real clients say, for internal/kafka to replay
+	cd conformance && go test -count=1 -timeout 5m ./golden -record
+
 .PHONY: differential
 differential: ## N (1000) random scripts from SEED (1) on, through Waxwing and a real RabbitMQ
 	cd conformance && go test -count=1 -timeout 240m -v -run TestDifferential/scripts ./amqpdiff -seed $(SEED) -n $(N)

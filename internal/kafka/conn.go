@@ -99,8 +99,8 @@ func (c *conn) serve(ctx context.Context) {
 	if errors.Is(err, errStopping) {
 		c.finish()
 	}
+	c.fail(err) // first: fetches that wait shall not take it for a stop and answer
 	c.stop()
-	c.fail(err)
 	c.forgetWaits()
 	c.waiting.Wait()
 	close(flush)

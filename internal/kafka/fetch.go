@@ -200,6 +200,9 @@ func (j *fetchJob) wait() error {
 			}
 		}
 		j.waited += time.Since(begun)
+		if j.c.ctx.Err() != nil {
+			return nil
+		}
 		if !more {
 			j.attempt()
 		}
