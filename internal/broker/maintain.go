@@ -124,7 +124,7 @@ func (m *maintenance) run() {
 		case <-tick.C:
 		case <-m.wake:
 		}
-		if err := m.step(ctx, false); err != nil && ctx.Err() == nil {
+		if err := m.step(ctx, false); err != nil && ctx.Err() == nil && !isKind(err, Stopping) {
 			m.s.b.cfg.Logger.Error("background work failed; it will be tried again", "shard", m.s.id, "error", err)
 			select { // whoever wakes it, not sooner than this
 			case <-m.stop:
