@@ -91,9 +91,10 @@ test: tools check unit bench-compile ## everything that fits into CI: installs, 
 	cd conformance && go test -count=1 -timeout 15m ./...
 
 .PHONY: test-full
-test-full: tools check unit bench-compile sim mutants kill ## everything, in full
-	./scripts/fuzz.sh 30s
+test-full: tools check unit bench-compile mutants ## everything, in full
 	cd conformance && WAXWING_FULL=1 go test -count=1 -timeout 60m ./...
+	$(MAKE) kill kill-amqp sim
+	./scripts/fuzz.sh 30s
 	$(MAKE) bench-restart bench-backlog bench-queues bench-kafka
 
 .PHONY: bench
