@@ -72,6 +72,10 @@ mutants: ## remove one safeguard at a time; each must be noticed
 kill: ## kill -9 the real binary under load, ROUNDS (50) times
 	go run ./bench/kill -rounds $(ROUNDS)
 
+.PHONY: kill-amqp
+kill-amqp: ## the same under confirmed publishing and acknowledging over AMQP
+	go run ./bench/killamqp -rounds $(ROUNDS)
+
 .PHONY: conformance
 conformance: tools ## real clients of other languages against the real binary (sample)
 	cd conformance && go test -count=1 -timeout 20m ./...
