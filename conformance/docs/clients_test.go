@@ -23,16 +23,29 @@ func TestClientVersions(t *testing.T) {
 			rows[cells[0]] = cells[1:]
 		}
 	}
-	kgo := goModule(t, "github.com/twmb/franz-go")
+	kafkaJS, pika := npm(t, "kafkajs", "kafkajs"), pip(t, "amqppython", "pika")
+	amqp091 := goModule(t, ".", "github.com/rabbitmq/amqp091-go")
+	kgo := goModule(t, ".", "github.com/twmb/franz-go")
 	for client, want := range map[string]string{
-		"KafkaJS":                    npm(t, "kafkajs"),
-		"confluent-kafka":            pip(t, "confluent-kafka"),
-		"kafka-python":               pip(t, "kafka-python"),
+		"KafkaJS":                    kafkaJS,
+		"confluent-kafka":            pip(t, "python", "confluent-kafka"),
+		"kafka-python":               pip(t, "python", "kafka-python"),
 		"kafka-clients":              maven(t, "conformance/java/pom.xml", "kafka-clients"),
-		"segmentio/kafka-go":         goModule(t, "github.com/segmentio/kafka-go"),
-		"IBM/sarama":                 goModule(t, "github.com/IBM/sarama"),
-		"franz-go (kgo, kadm)":       kgo + ", " + goModule(t, "github.com/twmb/franz-go/pkg/kadm"),
+		"segmentio/kafka-go":         goModule(t, ".", "github.com/segmentio/kafka-go"),
+		"IBM/sarama":                 goModule(t, ".", "github.com/IBM/sarama"),
+		"franz-go (kgo, kadm)":       kgo + ", " + goModule(t, ".", "github.com/twmb/franz-go/pkg/kadm"),
 		"franz-go's own `kgo` suite": kgo,
+
+		"pika: the [examples](../examples/rabbitmq-python/README.md)": pika,
+		"pika: blocking and asynchronous adapters":                    pika,
+		"aio-pika":      pip(t, "amqppython", "aio-pika"),
+		"Celery, kombu": pip(t, "amqppython", "celery"),
+		"amqplib":       npm(t, "amqpnode", "amqplib"),
+		"amqp-client":   maven(t, "conformance/amqpjava/pom.xml", "amqp-client"),
+		"amqp091-go's own suite, `TestIntegration`":                 amqp091,
+		"amqp091-go's own suite, the rest":                          amqp091,
+		"watermill-amqp's own suite":                                goModule(t, "../amqpgo/watermill", "github.com/ThreeDotsLabs/watermill-amqp/v3"),
+		"KafkaJS and pika on one broker ([streams.md](streams.md))": kafkaJS + ", " + pika,
 	} {
 		row := rows[client]
 		if row == nil {
@@ -59,20 +72,20 @@ func read(t *testing.T, path ...string) string {
 	return string(text)
 }
 
-// npm is the version of a package in kafkajs/package-lock.json.
-func npm(t *testing.T, name string) string {
+// npm is the version of a package in the package-lock.json of a suite.
+func npm(t *testing.T, suite, name string) string {
 	t.Helper()
 	var lock struct {
 		Packages map[string]struct{ Version string }
 	}
-	harness.Must(t, json.Unmarshal([]byte(read(t, "conformance", "kafkajs", "package-lock.json")), &lock))
+	harness.Must(t, json.Unmarshal([]byte(read(t, "conformance", suite, "package-lock.json")), &lock))
 	return locked(t, name, lock.Packages["node_modules/"+name].Version)
 }
 
-// pip is the version of a package in python/requirements.txt.
-func pip(t *testing.T, name string) string {
+// pip is the version of a package in the requirements.txt of a suite.
+func pip(t *testing.T, suite, name string) string {
 	t.Helper()
-	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `==(\S+)$`).FindStringSubmatch(read(t, "conformance", "python", "requirements.txt"))
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `==(\S+)$`).FindStringSubmatch(read(t, "conformance", suite, "requirements.txt"))
 	return locked(t, name, strings.Join(found[min(1, len(found)):], ""))
 }
 
@@ -95,10 +108,12 @@ func maven(t *testing.T, pom, artifact string) string {
 	return locked(t, artifact, "")
 }
 
-// goModule is the version of a module that conformance/go.mod builds with.
-func goModule(t *testing.T, path string) string {
+// goModule is the version of a module that the module in dir builds with.
+func goModule(t *testing.T, dir, path string) string {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", path).Output()
+	cmd := exec.Command("go", "list", "-m", "-f", "{{.Version}}", path)
+	cmd.Dir = dir
+	out, err := cmd.Output()
 	harness.Must(t, err)
 	return locked(t, path, strings.TrimPrefix(strings.TrimSpace(string(out)), "v"))
 }
