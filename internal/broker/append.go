@@ -6,6 +6,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
 	"github.com/waxwing-mq/waxwing/internal/journal"
+	"github.com/waxwing-mq/waxwing/internal/mutant"
 	"github.com/waxwing-mq/waxwing/internal/record"
 )
 
@@ -100,28 +101,34 @@ func (c *appendCommand) each(fn func(*AppendItem)) {
 }
 
 func (c *appendCommand) decide(s *shard, now int64) {
-	c.each(s.append)
+	repeats := true
+	c.each(func(it *AppendItem) { repeats = s.append(it) && repeats })
+	if repeats && mutant.On(mutant.RepeatBeforeDurable) {
+		c.answered()
+		return
+	}
 	s.j.Attach(c)
 }
 
-// append decides one batch, and logs it.
-func (s *shard) append(it *AppendItem) {
+// append decides one batch, and logs it unless it is a repeat or refused. It
+// says whether it is a repeat.
+func (s *shard) append(it *AppendItem) (repeat bool) {
 	id := it.Partition.log
 	l := s.d.logs.Get(id)
 	if l == nil {
 		it.Err = errf(UnknownTopic, "the topic was deleted")
-		return
+		return false
 	}
 	it.Start = l.Start
 	size := int64(len(it.Batch))
 	if limit := s.traits.SlotBytesMax - journal.SlotMargin; size > limit {
 		it.Err = errf(RecordTooLarge, "a batch of %d bytes; a journal file takes %d", size, limit)
-		return
+		return false
 	}
 	if err := s.room(toStore, size); err != nil {
 		s.full.Store(true)
 		it.Err = err
-		return
+		return false
 	}
 	s.full.Store(false)
 	h := &it.Header
@@ -132,13 +139,13 @@ func (s *shard) append(it *AppendItem) {
 	switch outcome {
 	case topic.Duplicate:
 		it.Base = e.Base
-		return
+		return true
 	case topic.SequenceOutOfOrder:
 		it.Err = errf(OutOfOrderSequence, "producer %d, epoch %d: sequence %d does not follow", h.ProducerID, h.ProducerEpoch, h.BaseSequence)
-		return
+		return false
 	case topic.StaleEpoch:
 		it.Err = errf(InvalidProducerEpoch, "producer %d: epoch %d is old", h.ProducerID, h.ProducerEpoch)
-		return
+		return false
 	}
 	if h.ProducerID >= 0 && !l.Knows(h.ProducerID) {
 		if f, full := s.d.logs.DecideForget(s.producersMax); full {
@@ -150,6 +157,7 @@ func (s *shard) append(it *AppendItem) {
 	s.log(typeAppended, &e, &journal.Data{
 		Log: id, Base: e.Base, Count: e.Count, MaxTime: s.ageFrom(h.MaxTimestamp), Bytes: it.Batch,
 	}, nil)
+	return false
 }
 
 // ageFrom is the time that retention counts from: that of the records, or, if

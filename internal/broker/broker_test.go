@@ -650,6 +650,45 @@ func commit(t testing.TB, f *fixture, g, topic string, offset int64) {
 	}
 }
 
+// TestEveryAnswerWaits: repeats, refusals and reads too are answered only when
+// what they were decided upon is durable.
+func TestEveryAnswerWaits(t *testing.T) {
+	f := newFixture(t, 1)
+	p := f.create("t", 1, nil).Partitions[0]
+	answered := map[string]bool{}
+	var first, again broker.AppendItem
+	send := func(what string, b []byte, into *broker.AppendItem) {
+		info, err := record.Validate(b, record.ValidateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Append(t.Context(), &broker.AppendRequest{
+			Items: []broker.AppendItem{{Partition: p, Batch: b, Header: info.Header}},
+			Done:  func(r *broker.AppendRequest) { *into, answered[what] = r.Items[0], true },
+		})
+		f.Decide()
+	}
+	var gap broker.AppendItem
+	send("first", f.batch(9, 0, 0, "a"), &first)
+	send("repeat", f.batch(9, 0, 0, "a"), &again)
+	send("gap", f.batch(9, 0, 7, "b"), &gap)
+	f.Group("g", group.FetchOffsets{Groups: []group.FetchGroup{{Group: "g", All: true}}}, func(group.Body, error) { answered["offsets"] = true })
+	f.Group("g", group.DescribeGroups{Groups: []string{"g"}}, func(group.Body, error) { answered["groups"] = true })
+	f.Decide()
+	if len(answered) > 0 {
+		t.Fatalf("answered before anything is durable: %v", answered)
+	}
+	if err := f.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if len(answered) != 5 {
+		t.Fatalf("answered: %v", answered)
+	}
+	if first.Err != nil || again.Err != nil || again.Base != first.Base || gap.Err == nil {
+		t.Fatalf("%+v, %+v, %+v", first, again, gap)
+	}
+}
+
 func committed(t testing.TB, f *fixture, g, topic string) int64 {
 	t.Helper()
 	var got group.Body

@@ -18,4 +18,5 @@ const (
 	ViewBeforeDurable    Name = "view-before-durable"
 	SequenceGapAccepted  Name = "sequence-gap-accepted"
 	ReplayForgetsOffsets Name = "replay-forgets-offsets"
+	RepeatBeforeDurable  Name = "repeat-answered-before-durable"
 )

@@ -210,6 +210,34 @@ func (w *world) stray() {
 	}
 }
 
+// repeat sends a batch of an idempotent producer again that was not answered
+// yet, as after a lost connection. Its answer is as good as the first one's.
+func (w *world) repeat() {
+	t := w.pick()
+	if t == nil {
+		return
+	}
+	got, _ := w.b.Topic(t.name)
+	for _, p := range w.producers[1:] {
+		for _, key := range p.inOrder {
+			q := p.queues[key]
+			if q.topic != t || q.index >= len(got.Partitions) {
+				continue
+			}
+			for _, o := range q.batches {
+				if o.pending {
+					began := w.report.Recoveries
+					w.transmit(p, o, got.Partitions[q.index], func(it *broker.AppendItem) {
+						if began == w.report.Recoveries && it.Err == nil {
+							w.acknowledged(q, o, it.Base)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
 func (w *world) answered(p *producer, q *queue, o *outgoing, it *broker.AppendItem) {
 	if o.epoch != w.report.Recoveries {
 		return // an answer of a broker that is gone
@@ -235,19 +263,23 @@ func (w *world) answered(p *producer, q *queue, o *outgoing, it *broker.AppendIt
 		return
 	}
 	w.report.Acked++
-	m := q.topic.parts[q.index]
-	for i, v := range o.values {
-		off := it.Base + int64(i)
-		old, was := m.acked[off]
-		w.must(!was || old == v, "%s/%d: offset %d was given to two records", q.topic.name, q.index, off)
-		m.acked[off] = v
-	}
-	fmt.Fprintf(w.trace, "ack %s/%d@%d;", q.topic.name, q.index, it.Base)
+	w.acknowledged(q, o, it.Base)
 	q.drop(o)
 	o.base = it.Base
 	if q.acked = append(q.acked, o); len(q.acked) > 12 {
 		q.acked = q.acked[1:]
 	}
+}
+
+func (w *world) acknowledged(q *queue, o *outgoing, base int64) {
+	m := q.topic.parts[q.index]
+	for i, v := range o.values {
+		off := base + int64(i)
+		old, was := m.acked[off]
+		w.must(!was || old == v, "%s/%d: offset %d was given to two records", q.topic.name, q.index, off)
+		m.acked[off] = v
+	}
+	fmt.Fprintf(w.trace, "ack %s/%d@%d;", q.topic.name, q.index, base)
 }
 
 func (q *queue) drop(o *outgoing) {

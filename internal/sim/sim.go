@@ -284,6 +284,8 @@ func (w *world) step() {
 		w.queueStep()
 	case n < 40:
 		w.stray()
+	case n < 43:
+		w.repeat()
 	case n < 50:
 		w.decide()
 	case n < 68:
