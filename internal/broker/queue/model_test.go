@@ -533,7 +533,8 @@ func (m *model) left(q *modelQueue) {
 	m.used(q)
 }
 
-// closeChannel releases what a channel holds, in the order in which it got it.
+// closeChannel releases what a channel holds, in the order in which it got it, or,
+// for quorum queues, consumer by consumer.
 func (m *model) closeChannel(ch *modelChannel) {
 	type held struct {
 		q   *modelQueue
@@ -547,7 +548,18 @@ func (m *model) closeChannel(ch *modelChannel) {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b held) int { return a.msg.order - b.msg.order })
+	line := func(x held) ConsumerID { // classic, then consumer by consumer, then what was got
+		switch {
+		case x.q.spec.Kind == Classic:
+			return 0
+		case x.msg.consumer == 0:
+			return 1 << 60
+		}
+		return x.msg.consumer
+	}
+	slices.SortFunc(all, func(a, b held) int {
+		return cmp.Or(cmp.Compare(line(a), line(b)), a.msg.order-b.msg.order)
+	})
 	for _, x := range all {
 		m.release(x.q, x.msg, 0, false)
 	}
