@@ -76,9 +76,9 @@ func intended(t *testing.T, p *Pair) {
 			declare("d", "x-queue-type", "quorum", "x-dead-letter-exchange", "", "x-dead-letter-routing-key", "e"), declare("e", "x-queue-type", "quorum"),
 			publish("d", "m", 0, ""), on(&wire.BasicGet{Queue: "d"}), {Channel: 1, Method: &wire.BasicReject{}, Settle: &Settle{}},
 		},
-		"close-is-atomic": {
-			declare("d", "x-queue-type", "quorum"), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""),
-			on(&wire.BasicGet{Queue: "d"}), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}),
+		"dead-letter-overtakes": {
+			declare("d", "x-dead-letter-exchange", "", "x-dead-letter-routing-key", "e"), declare("e", "x-queue-type", "quorum"),
+			copied(publish("d", "m", 0, "0"), "CC", "e"),
 		},
 		"quorum-fading-consumer": {
 			declare("d", "x-queue-type", "quorum", "x-single-active-consumer", true), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}), publish("d", "m0", 0, ""),

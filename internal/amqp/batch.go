@@ -46,10 +46,11 @@ func (c *conn) add(ch *channel, item broker.SessionItem) error {
 // more has come.
 const batchMax = 1 << 20
 
-// flush gives the broker what was gathered.
+// flush gives the broker what was gathered. While messages are kept it waits, so
+// that nothing passes them by and nothing more is read.
 func (c *conn) flush() error {
 	if len(c.batch) == 0 {
-		return nil
+		return c.awaitRoom()
 	}
 	b := &broker.SessionBatch{Items: c.batch}
 	publishes := c.publishes

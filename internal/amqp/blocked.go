@@ -168,6 +168,39 @@ func (c *conn) takeKept() (b *broker.SessionBatch, publishes []publish, done boo
 	return b, publishes, false
 }
 
+// awaitRoom waits while messages are kept.
+func (c *conn) awaitRoom() error {
+	for {
+		c.mu.Lock()
+		room := c.room
+		c.mu.Unlock()
+		if room == nil {
+			return nil
+		}
+		select {
+		case <-room:
+		case <-c.ctx.Done():
+			return context.Cause(c.ctx)
+		}
+	}
+}
+
+// finish waits until nothing is under way, or kept: the client says farewell.
+func (c *conn) finish() error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	busy := c.underWay > 0
+	c.mu.Unlock()
+	if busy { // a batch that is told of after all of those
+		if err := c.session.SubmitWait(c.ctx, &broker.SessionBatch{}); err != nil {
+			return err
+		}
+	}
+	return c.awaitRoom()
+}
+
 // begin waits while messages are kept, and counts a batch as under way.
 func (c *conn) begin() error {
 	for {

@@ -301,7 +301,7 @@ func (c *conn) connectionFrame(f wire.Frame) error {
 	}
 	switch m := m.(type) {
 	case *wire.ConnectionClose:
-		if err := c.flush(); err != nil {
+		if err := c.finish(); err != nil {
 			return err
 		}
 		c.beginClosing()

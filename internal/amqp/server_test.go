@@ -307,17 +307,15 @@ func TestDiskAlarm(t *testing.T) {
 // held until there is room, in its order: no message vanishes, confirmed or not,
 // and a transaction waits.
 func TestFullDiskHolds(t *testing.T) {
-	n := start(t)
+	n, stored := almostFull(t)
 	consumer := n.channel()
-	must(consumer.QueueDeclare("q", true, false, false, false, nil))(t)
 	conn := n.dial()
 	blocked := conn.NotifyBlocked(make(chan amqp091.Blocking, 100))
 	ch, tx := must(conn.Channel())(t), must(conn.Channel())(t)
 	if err := tx.Tx(); err != nil {
 		t.Fatal(err)
 	}
-	n.disk.SetFree(0)
-	const messages = 150
+	const messages = 60
 	publish := func(ch *amqp091.Channel, i, size int) {
 		body := make([]byte, size)
 		body[0] = byte(i)
@@ -328,7 +326,7 @@ func TestFullDiskHolds(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() {
 		for i := range messages {
-			publish(ch, i, []int{100 << 10, 200 << 10, 10}[i%3]) // the last might still fit
+			publish(ch, i, []int{200 << 10, 300 << 10, 10}[i%3]) // the last might still fit
 		}
 		publish(tx, messages, 10)
 		sent <- tx.TxCommit()
@@ -336,7 +334,7 @@ func TestFullDiskHolds(t *testing.T) {
 	select {
 	case b := <-blocked:
 		if !b.Active || b.Reason != "low on disk" {
-			t.Fatalf("blocked: %+v", b)
+			t.Fatalf("blocked: %+v, broker: %v", b, n.broker.Err())
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("nobody was blocked")
@@ -350,10 +348,68 @@ func TestFullDiskHolds(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
+	for range stored {
+		next(t, consumer, "q")
+	}
 	for i := range messages + 1 {
 		if d := next(t, consumer, "q"); d.Body[0] != byte(i) {
 			t.Fatalf("message %d came where %d belongs", d.Body[0], i)
 		}
 	}
 	empty(t, consumer, "q")
+}
+
+// fill publishes messages of 32 KiB, each confirmed, until so many are there or
+// the disk is full, and says how many.
+func (n *node) fill(most int) (published int) {
+	n.t.Helper()
+	ch := n.channel()
+	must(ch.QueueDeclare("q", true, false, false, false, nil))(n.t)
+	if err := ch.Confirm(false); err != nil {
+		n.t.Fatal(err)
+	}
+	n.disk.SetFree(16 << 20) // files that the log has begun to make must fit
+	for ; published < most && !n.broker.Full(); published++ {
+		must(ch.PublishWithDeferredConfirm("", "q", false, false, amqp091.Publishing{Body: make([]byte, 32<<10)}))(n.t).Wait()
+	}
+	return published
+}
+
+// almostFull starts a broker with a queue "q" that has room for less than 200 KiB,
+// but for no alarm, and says how many messages are in the queue.
+func almostFull(t *testing.T) (*node, int) {
+	t.Helper()
+	room := start(t).fill(5000)
+	n := start(t)
+	if n.fill(room-1) != room-1 || n.broker.Full() {
+		t.Skip("the disk fills up otherwise the second time")
+	}
+	return n, room - 1
+}
+
+// TestFullDiskHoldsFarewell: who publishes without confirms and closes the
+// connection in good order has published, though the disk had no room.
+func TestFullDiskHoldsFarewell(t *testing.T) {
+	n, stored := almostFull(t)
+	conn := n.dial()
+	ch := must(conn.Channel())(t)
+	for range 3 { // no alarm yet, but no room either
+		if err := ch.Publish("", "q", false, false, amqp091.Publishing{Body: make([]byte, 200<<10)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- conn.Close() }()
+	select {
+	case err := <-closed:
+		t.Fatalf("closed on a full disk: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	n.disk.SetFree(-1)
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	if q := must(n.channel().QueueDeclarePassive("q", true, false, false, false, nil))(t); q.Messages != stored+3 {
+		t.Errorf("%d messages, want %d", q.Messages, stored+3)
+	}
 }

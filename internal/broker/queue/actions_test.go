@@ -303,6 +303,39 @@ func (w *world) getFrom(t *rapid.T, q *modelQueue, conn ConnectionID, ch Channel
 	})
 }
 
+// acquire takes some messages for a time.
+func (w *world) acquire(t *rapid.T) {
+	conn, ch := anyChannel(t)
+	q := w.anyQueue(t)
+	c := &Acquire{
+		Connection: conn, Channel: ch, Queue: q.id, Max: rapid.IntRange(0, 4).Draw(t, "max"),
+		Lock: rapid.SampledFrom([]time.Duration{0, time.Second, 2 * time.Second, 5 * time.Second}).Draw(t, "lock"),
+	}
+	w.decide(t, c, func(reply Reply) {
+		r := reply.(*AcquireReply)
+		if want := q.lockedFor(conn); r.Err != want || want != OK {
+			if r.Err != want {
+				t.Fatalf("acquire: %v, want %v", r.Err, want)
+			}
+			return
+		}
+		w.model.channel(conn, ch)
+		w.model.used(q)
+		for i := range r.Deliveries {
+			d := &r.Deliveries[i]
+			w.handed(t, q, d)
+			if c.Lock > 0 {
+				q.find(d.Ref).until = w.model.now + c.Lock.Milliseconds()
+			}
+		}
+		if len(r.Deliveries) < c.Max {
+			if msg := w.model.next(q); msg != nil {
+				t.Fatalf("%v is there and was not acquired", msg.ref)
+			}
+		}
+	})
+}
+
 // move has a fetched message moved, or not.
 func (w *world) move(t *rapid.T) {
 	var fetched []*modelMessage

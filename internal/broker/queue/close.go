@@ -1,6 +1,10 @@
 package queue
 
-import "slices"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // channel returns a channel, made if need be.
 func (m *Machine) channel(conn ConnectionID, id ChannelID) *channel {
@@ -44,15 +48,33 @@ func (m *Machine) dropConsumers(ch *channel) {
 	}
 }
 
-// dropChannel releases what a channel without consumers holds, the oldest
-// first.
+// dropChannel releases what a channel without consumers holds, the oldest first;
+// but to quorum queues, which put it in this order, consumer by consumer, and
+// what was got last.
 func (m *Machine) dropChannel(ch *channel) {
+	var flights []*flight
+	for f := ch.first; f != nil; f = f.next {
+		flights = append(flights, f)
+	}
+	slices.SortStableFunc(flights, func(a, b *flight) int { return cmp.Compare(a.closeOrder(), b.closeOrder()) })
 	var b ending
-	for ch.first != nil {
-		m.release(&b, ch.first, false)
+	for _, f := range flights {
+		m.release(&b, f, false)
 	}
 	m.end(&b)
 	delete(m.channels, ch.id)
+}
+
+// closeOrder says where in the line of those that a closing channel releases a
+// flight stands.
+func (f *flight) closeOrder() ConsumerID {
+	switch {
+	case f.level.q.spec.Kind == Classic:
+		return 0
+	case f.consumer != nil:
+		return f.consumer.id
+	}
+	return math.MaxUint64
 }
 
 // closeConnection closes a connection's channels and deletes its exclusive

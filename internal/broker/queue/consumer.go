@@ -111,6 +111,17 @@ func (m *Machine) lineUp(c *consumer) {
 	}
 }
 
+// lineUpBehind puts a consumer that got a message at the end of its line. With a
+// classic queue it is there even if it may not have another one now: it keeps
+// its place if it may by the time that its turn comes.
+func (m *Machine) lineUpBehind(c *consumer) {
+	if c.q.spec.Kind == Classic {
+		c.q.turnOf(c.priority).push(c)
+		return
+	}
+	m.lineUp(c)
+}
+
 // turnOf returns the line for a priority that some consumer has.
 func (q *liveQueue) turnOf(priority int32) *turn {
 	i, _ := q.findTurn(priority)

@@ -3,13 +3,13 @@ package queue
 // deliver gives ready messages to consumers while there are both.
 func (m *Machine) deliver(q *liveQueue) {
 	q.unfinished = false
-	for {
-		c := m.nextConsumer(q)
-		if c == nil {
-			break
-		}
+	for len(q.turns) > 0 {
 		l, o, aside := m.next(q)
 		if l == nil {
+			break
+		}
+		c := m.nextConsumer(q)
+		if c == nil {
 			break
 		}
 		if m.mayHand == 0 {
@@ -19,7 +19,7 @@ func (m *Machine) deliver(q *liveQueue) {
 		m.mayHand--
 		c.unline()
 		m.effects.Deliveries = append(m.effects.Deliveries, m.hand(l, o, aside, c.channel, c))
-		m.lineUp(c)
+		m.lineUpBehind(c)
 	}
 	m.flush()
 }

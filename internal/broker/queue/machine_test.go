@@ -28,6 +28,7 @@ func TestMachine(t *testing.T) {
 			{"subscribe", 3, w.subscribe},
 			{"settle", 8, w.settle},
 			{"get", 3, w.get},
+			{"acquire", 2, w.acquire},
 			{"move", 4, w.move},
 			{"commit", 2, w.commit},
 			{"advance", 3, w.advance},
@@ -175,6 +176,7 @@ func (w *world) handed(t *rapid.T, q *modelQueue, d *Delivery) {
 	}
 	w.model.order++
 	msg.state, msg.channel, msg.consumer, msg.order, msg.delivered, msg.ripe = modelFlying, d.Channel, d.Consumer, w.model.order, true, 0
+	msg.until = 0
 }
 
 // unserved checks that nobody waits for what is there.
@@ -366,6 +368,7 @@ func (w *world) tick(t *rapid.T) {
 			w.model.delete(q)
 		}
 	}
+	w.model.unlockAll()
 	w.model.ripenAll()
 	w.noteOpen()
 	entry, effects := w.m.Tick(w.now)

@@ -71,6 +71,7 @@ type modelMessage struct {
 	channel   ChannelID
 	consumer  ConsumerID // 0: it was got
 	order     int
+	until     int64 // ms, when it comes back by itself; 0: never
 	reason    Reason
 	paused    int64 // ms; 0: it is under way
 	fetched   bool
@@ -155,6 +156,24 @@ func (q *modelQueue) ripen(msg *modelMessage) {
 	msg.state = modelReady
 	q.ripe++
 	msg.ripe = q.ripe
+}
+
+// unlockAll gives back what was acquired for a time that is over.
+func (m *model) unlockAll() {
+	for _, q := range m.queues {
+		var over []*modelMessage
+		for _, msg := range q.messages {
+			if msg.state == modelFlying && msg.until != 0 && msg.until <= m.now {
+				over = append(over, msg)
+			}
+		}
+		slices.SortFunc(over, func(a, b *modelMessage) int {
+			return cmp.Or(cmp.Compare(b.ref.Level, a.ref.Level), cmp.Compare(a.until, b.until), cmp.Compare(a.ref.Offset, b.ref.Offset))
+		})
+		for _, msg := range over {
+			m.release(q, msg, 0, false)
+		}
+	}
 }
 
 // ripenAll makes ready what is due.
@@ -533,7 +552,8 @@ func (m *model) left(q *modelQueue) {
 	m.used(q)
 }
 
-// closeChannel releases what a channel holds, in the order in which it got it.
+// closeChannel releases what a channel holds, in the order in which it got it, or,
+// for quorum queues, consumer by consumer.
 func (m *model) closeChannel(ch *modelChannel) {
 	type held struct {
 		q   *modelQueue
@@ -547,7 +567,18 @@ func (m *model) closeChannel(ch *modelChannel) {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b held) int { return a.msg.order - b.msg.order })
+	line := func(x held) ConsumerID { // classic, then consumer by consumer, then what was got
+		switch {
+		case x.q.spec.Kind == Classic:
+			return 0
+		case x.msg.consumer == 0:
+			return 1 << 60
+		}
+		return x.msg.consumer
+	}
+	slices.SortFunc(all, func(a, b held) int {
+		return cmp.Or(cmp.Compare(line(a), line(b)), a.msg.order-b.msg.order)
+	})
 	for _, x := range all {
 		m.release(x.q, x.msg, 0, false)
 	}
@@ -571,6 +602,9 @@ func (m *model) due() (at int64) {
 				sooner(msg.notBefore)
 			}
 			sooner(msg.paused)
+			if msg.state == modelFlying {
+				sooner(msg.until)
+			}
 		}
 	}
 	return at
