@@ -125,7 +125,7 @@ func (s *shard) append(it *AppendItem) (repeat bool) {
 		it.Err = errf(RecordTooLarge, "a batch of %d bytes; a journal file takes %d", size, limit)
 		return false
 	}
-	if err := s.room(toStore, size); err != nil {
+	if err := s.roomToStore(size); err != nil {
 		s.full.Store(true)
 		it.Err = err
 		return false

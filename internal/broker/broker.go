@@ -6,8 +6,6 @@
 // this folder tells the story.
 package broker
 
-import "math"
-
 // TopicID is the UUID of a topic. A topic that is created again has a new one.
 type TopicID [16]byte
 
@@ -47,7 +45,7 @@ func (b *Broker) Stats() Stats {
 		st.Slots += js.Slots.Load()
 		st.Entries += js.Entries.Load()
 		st.Bytes += js.Bytes.Load()
-		st.Full = st.Full || s.full.Load() && s.eng.Room() != math.MaxInt64
+		st.Full = st.Full || s.full.Load() && s.eng.Scarce()
 	}
 	b.view.mu.RLock()
 	defer b.view.mu.RUnlock()

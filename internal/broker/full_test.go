@@ -9,6 +9,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/engine/mem"
+	"github.com/waxwing-mq/waxwing/internal/record"
 )
 
 // TestFullDisk fills the disk: producers are refused, commits and deletions go
@@ -115,5 +116,52 @@ func TestReserveLasts(t *testing.T) {
 	}
 	if err := f.Err(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestBurstOnAFullDisk: what is decided while nobody knows yet that there is no
+// space for the next file must fit into what there is. Otherwise the log fails.
+func TestBurstOnAFullDisk(t *testing.T) {
+	for round := range 12 {
+		d := mem.New(mem.Options{Seed: uint64(round + 1), FileBytes: 1 << 20})
+		eng, err := d.Engine()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := broker.Open(t.Context(), broker.Config{Engine: eng})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &fixture{t: t, clock: &clock{now: time.Now()}, eng: eng, Broker: b}
+		p := f.create("t", 1, nil).Partitions[0]
+		d.SetFree(int64(round) << 20)
+		value := string(bytes.Repeat([]byte("x"), 100_000))
+		done := make(chan error, 200)
+		for range cap(done) {
+			batch := f.batch(-1, -1, -1, value)
+			info, err := record.Validate(batch, record.ValidateOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.Append(t.Context(), &broker.AppendRequest{
+				Items: []broker.AppendItem{{Partition: p, Batch: batch, Header: info.Header}},
+				Done:  func(r *broker.AppendRequest) { done <- r.Items[0].Err },
+			})
+		}
+		stored := 0
+		for range cap(done) {
+			if err := <-done; err == nil {
+				stored++
+			} else if kindOf(err) != broker.StorageFull {
+				t.Fatalf("with %d MB free: %v", round, err)
+			}
+		}
+		if stored == 0 || stored == cap(done) {
+			t.Fatalf("with %d MB free: %d batches stored", round, stored)
+		}
+		if err := b.Err(); err != nil {
+			t.Fatal(err)
+		}
+		f.close()
 	}
 }

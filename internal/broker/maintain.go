@@ -182,7 +182,7 @@ func (m *maintenance) step(ctx context.Context, force bool) error {
 // Then what little space there is is kept for checkpoints and for rewrites that
 // free much more than they take.
 func (b *Broker) short() bool {
-	return slices.ContainsFunc(b.shards, func(s *shard) bool { return s.eng.Room() != math.MaxInt64 })
+	return slices.ContainsFunc(b.shards, func(s *shard) bool { return s.eng.Scarce() })
 }
 
 // buildIndexes writes the .idx of files that are complete, and those anew that

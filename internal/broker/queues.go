@@ -166,7 +166,7 @@ func (s *shard) roomFor(total, largest int64) bool {
 
 // hasRoom says whether the disk has room for so many bytes of messages.
 func (s *shard) hasRoom(total int64) bool {
-	if s.room(toStore, total) != nil {
+	if s.roomToStore(total) != nil {
 		s.full.Store(true)
 		s.refused.Store(total)
 		return false

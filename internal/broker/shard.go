@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +36,11 @@ type shard struct {
 	replies map[group.Token]func(group.Body, error) // of commands that are not answered yet
 	scratch []byte
 	token   atomic.Uint64 // the last one given
-	full    atomic.Bool   // the last append was refused for want of space
+	certain struct {      // see roomToStore; the sequencer's
+		asks  int
+		bytes int64
+	}
+	full atomic.Bool // the last append was refused for want of space
 
 	producersMax int
 
@@ -99,10 +102,6 @@ func (s *shard) room(n need, size int64) error {
 	if n == toRead {
 		return nil
 	}
-	room := s.eng.Room()
-	if room == math.MaxInt64 {
-		return nil
-	}
 	keep := s.traits.ReserveBytes
 	switch n {
 	case toCommit:
@@ -110,11 +109,38 @@ func (s *shard) room(n need, size int64) error {
 	case toFree:
 		keep /= 16
 	}
-	if room-s.j.Pending()-size > keep {
+	fits := func() bool { return s.eng.Room()-s.j.Pending()-size > keep }
+	if fits() {
+		return nil
+	}
+	// What is written goes on meanwhile, up to the end of what is there.
+	if s.eng.Await(); !s.eng.Scarce() || fits() {
 		return nil
 	}
 	return errf(StorageFull, "the disk is full")
 }
+
+// roomToStore is room(toStore, size) on the sequencer, which asks for each of
+// very many small batches. What is certain to be there is looked up for some of
+// them at once.
+func (s *shard) roomToStore(size int64) error {
+	cost := size + roomOverhead
+	if s.certain.asks > 0 && cost <= s.certain.bytes {
+		s.certain.asks--
+		s.certain.bytes -= cost
+		return nil
+	}
+	if err := s.room(toStore, size); err != nil {
+		return err
+	}
+	s.certain.asks, s.certain.bytes = roomAsks, s.eng.Room()-s.j.Pending()-s.traits.ReserveBytes-cost
+	return nil
+}
+
+const (
+	roomAsks     = 16      // how many may go by one look at what room there is
+	roomOverhead = 8 << 10 // what one of them takes beside its records, at most: the end of a page, heads
+)
 
 // tick moves the shard's time on; it never goes back.
 func (s *shard) tick() int64 {

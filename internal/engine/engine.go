@@ -116,10 +116,17 @@ type Shard interface {
 	Full() bool
 
 	// Room is how many bytes of slots can be appended, with reserve, into
-	// space that is there already, once the next file cannot be had. As long
-	// as it can, Room is math.MaxInt64. It is cheap and may be asked before
-	// each command.
+	// space that is there already. It is cheap and may be asked before each
+	// command.
 	Room() int64
+
+	// Scarce reports whether the next file cannot be had for lack of space, so
+	// that Room will not grow before somebody makes some. It is as cheap.
+	Scarce() bool
+
+	// Await waits until it is known whether the next file can be had, if that
+	// is being tried: until then Scarce is false, and Room may be little.
+	Await()
 
 	// Scan calls fn for each durable slot with a number in (after, upTo],
 	// reading heads only, while appends go on. It is how checkpoints are

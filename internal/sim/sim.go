@@ -72,6 +72,7 @@ type world struct {
 	commits   map[string]*commitModel
 	work      *work
 	live      []map[engine.SlotNo][32]byte // per shard: the live state at each slot
+	opened    []engine.SlotNo              // by shard: the slot that note was last told is open; 0: none
 	names     int
 }
 
@@ -96,6 +97,7 @@ func Run(opt Options) (report Report, err error) {
 	}()
 	w.disk = mem.New(mem.Options{Seed: opt.Seed, FileBytes: 128 << 10, BeforeSync: w.beforeSync})
 	w.live = make([]map[engine.SlotNo][32]byte, opt.Shards)
+	w.opened = make([]engine.SlotNo, opt.Shards)
 	for i := range w.live {
 		w.live[i] = map[engine.SlotNo][32]byte{}
 	}
@@ -185,6 +187,7 @@ func (w *world) open() {
 		w.logf("shard %d recovered to slot %d\n", i, slot)
 		clear(w.live[i])
 	}
+	clear(w.opened)
 	w.note()
 }
 
@@ -232,6 +235,10 @@ func (w *world) crash(why string) {
 func (w *world) note() {
 	for i := range w.opt.Shards {
 		slot, state := w.b.State(i)
+		if open := w.opened[i]; open != slot {
+			delete(w.live[i], open) // it became full, with more in it than was noted
+		}
+		w.opened[i] = slot
 		if slot == 0 {
 			continue // the log has failed: what is decided now never becomes durable
 		}
@@ -251,6 +258,7 @@ func (w *world) flush() bool {
 		w.crash("while flushing: " + class(err))
 		return false
 	}
+	clear(w.opened)
 	return true
 }
 

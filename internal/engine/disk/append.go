@@ -3,7 +3,6 @@ package disk
 import (
 	"fmt"
 	"hash/crc32"
-	"math"
 	"math/bits"
 	"unsafe"
 
@@ -172,30 +171,37 @@ func (s *shard) failure() error {
 }
 
 // Full reports whether nothing but the reserve is left.
-func (s *shard) Full() bool {
+func (s *shard) Full() bool { return s.Scarce() && s.room()-pageBytes < s.e.reserve }
+
+// Room is what the open file has left, or, if that is more, what the spare has:
+// the end of the open file is lost when a slot goes to the spare.
+func (s *shard) Room() int64 {
+	if s.usable() != nil {
+		return 0
+	}
+	room := s.room()
+	if s.keeper.ready() {
+		room = max(room, s.e.opt.FileBytes-pageBytes)
+	}
+	return room
+}
+
+// Scarce reports whether the keeper found no space for a spare.
+func (s *shard) Scarce() bool {
 	if s.usable() != nil || !s.keeper.starved() {
 		return false
 	}
 	if s.e.opt.Synchronous {
 		s.keeper.ensure()
 	}
-	return s.keeper.starved() && s.room()-pageBytes < s.e.reserve
+	return s.keeper.starved()
 }
 
-// Room is what the open file has left, once there can be no spare.
-func (s *shard) Room() int64 {
-	if s.usable() != nil {
-		return 0
+// Await waits for the keeper.
+func (s *shard) Await() {
+	if s.usable() == nil {
+		_, _ = s.keeper.wait() // Scarce tells
 	}
-	if !s.keeper.starved() {
-		return math.MaxInt64
-	}
-	if s.e.opt.Synchronous {
-		if s.keeper.ensure(); !s.keeper.starved() {
-			return math.MaxInt64
-		}
-	}
-	return s.room()
 }
 
 // room is how many bytes the open file has left.

@@ -112,7 +112,7 @@ func (o *Options) complete() error {
 func (o *Options) traits() engine.Traits {
 	hard := min(maxSlotBytes, o.FileBytes-2*pageBytes)
 	return engine.Traits{
-		SlotBytesSoft: min(softSlotBytes, hard),
+		SlotBytesSoft: min(softSlotBytes, o.FileBytes/16), // what is pending fits a file, several times
 		SlotBytesMax:  hard,
 		Linger:        0,
 		Pipeline:      1,
