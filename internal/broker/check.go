@@ -15,6 +15,9 @@ var errNotBatches = errors.New("these are not the record batches that the index 
 type batchCheck struct {
 	next, end int64
 
+	// Where the last batch that passed begins and ends, in bytes.
+	before, at int64
+
 	skip int64 // bytes up to the next batch
 	n    int   // how much of its head is there
 	head [record.HeaderLen]byte
@@ -49,11 +52,17 @@ func (c *batchCheck) pass(p []byte) error {
 			return errNotBatches
 		}
 		c.next = at.last + 1
+		c.before, c.at = c.at, c.at+at.size
 		c.skip = at.size - record.HeaderLen
 		p = rest
 	}
 	return nil
 }
+
+// suspect is the part of the bytes, from where to where, that a check casts doubt
+// on when it fails: the batch before the one whose head did not pass, since its
+// offset may be what is wrong, or else the one that is the first.
+func (c *batchCheck) suspect() (from, to int64) { return c.before, max(c.at, c.before+1) }
 
 // done says whether the bytes ended with a batch.
 func (c *batchCheck) done() error {

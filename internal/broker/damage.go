@@ -3,8 +3,10 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/waxwing-mq/waxwing/internal/engine"
 )
@@ -13,8 +15,8 @@ import (
 const damagedMax = 1000
 
 // damage remembers what reads have found damaged. Each place is logged once:
-// consumers come back to it again and again. And a fetch that would meet it in
-// the midst of its response is refused that partition instead.
+// consumers come back to it again and again. And a fetch gets what comes before
+// it, and then an error, instead of a response that breaks off.
 type damage struct {
 	some   atomic.Bool // there is any
 	mu     sync.Mutex
@@ -24,16 +26,22 @@ type damage struct {
 
 func newDamage() *damage { return &damage{logged: map[string]bool{}, pieces: map[piece]bool{}} }
 
+// isDamage says whether a read failed because of what is stored, and will again.
+func isDamage(err error) bool {
+	var d *engine.ErrDamaged
+	return errors.As(err, &d) || errors.Is(err, syscall.EIO)
+}
+
 // readError makes damage that a read has found an *Error, and logs it.
 func (b *Broker) readError(err error) error {
-	var d *engine.ErrDamaged
-	if !errors.As(err, &d) || isKind(err, Damaged) {
+	if !isDamage(err) || isKind(err, Damaged) {
 		return err
 	}
-	if b.damage.isNew(d.Error()) {
+	text := err.Error()
+	if b.damage.isNew(text) {
 		b.cfg.Logger.Error("a read met damage; restore the folder from a backup", "error", err)
 	}
-	return &Error{Kind: Damaged, Text: d.Error(), cause: err}
+	return &Error{Kind: Damaged, Text: text, cause: err}
 }
 
 func (d *damage) isNew(text string) bool {
@@ -49,33 +57,38 @@ func (d *damage) isNew(text string) bool {
 	return true
 }
 
-// note remembers that a piece, of which only file, pos and n count, does not hold
-// what it should.
-func (d *damage) note(x piece) {
+// note remembers that a file does not hold what it should from one position to
+// another. Its batches before that are whole.
+func (d *damage) note(file engine.FileID, from, to int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.pieces) >= damagedMax {
 		clear(d.pieces)
 	}
-	d.pieces[x] = true
+	d.pieces[piece{file: file, pos: from, n: to - from}] = true
 	d.some.Store(true)
 }
 
-// check says whether pieces touch what is known to be damaged.
-func (d *damage) check(pieces []piece) error {
+// first is the number of the first of some pieces that touches damage, and what
+// it touches first; -1 if none does.
+func (d *damage) first(pieces []piece) (int, piece) {
 	if !d.some.Load() {
-		return nil
+		return -1, piece{}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for bad := range d.pieces {
-		for _, x := range pieces {
-			if x.file == bad.file && x.pos < bad.pos+bad.n && bad.pos < x.pos+x.n {
-				return errf(Damaged, "data file %016x is damaged between offset %d and %d", uint64(bad.file), bad.pos, bad.pos+bad.n)
+	for i, x := range pieces {
+		found := piece{pos: math.MaxInt64}
+		for bad := range d.pieces {
+			if x.file == bad.file && x.pos < bad.pos+bad.n && bad.pos < x.pos+x.n && bad.pos < found.pos {
+				found = bad
 			}
 		}
+		if found.n > 0 {
+			return i, found
+		}
 	}
-	return nil
+	return -1, piece{}
 }
 
 // damagedAt is damage of a data file.

@@ -3,7 +3,6 @@ package broker_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -210,28 +209,63 @@ func TestChangedOffsetIsNotServed(t *testing.T) {
 	}
 	f.open()
 	p = f.partition("t", 0)
+	// The first time it is met under way; then it is known, and the response
+	// ends before it.
 	ctx := context.Background()
-	for _, from := range []int64{0, 6, 7} {
-		plan, err := f.Plan(ctx, p, from, 20, 1<<20, true)
-		if err == nil {
-			_, err = plan.WriteTo(io.Discard)
-		}
-		plan.Close()
-		var failed *broker.Error
-		if !errors.As(err, &failed) || failed.Kind != broker.Damaged {
-			t.Errorf("read from offset %d: %v, want damage", from, err)
-		}
-		// Now it is known, and no response is begun.
-		if _, err := f.Plan(ctx, p, from, 20, 1<<20, true); err == nil {
-			t.Errorf("from offset %d: damage that is known is planned again", from)
+	for round := range 2 {
+		for _, from := range []int64{0, 6, 7} {
+			_, err := f.fetch(p, from)
+			if damaged := kindOf(err) == broker.Damaged; damaged != (round == 0 && from == 0 || from == 7) {
+				t.Errorf("round %d, from offset %d: %v", round, from, err)
+			}
 		}
 	}
-	plan, err := f.Plan(ctx, p, 8, 20, 1<<20, true)
-	if err != nil {
-		t.Fatal(err)
+	plan, err := f.Plan(ctx, p, 0, 20, 1<<20, true)
+	if err != nil || !plan.Cut() {
+		t.Fatalf("%+v, %v", plan, err)
 	}
-	defer plan.Close()
-	if n, err := plan.WriteTo(io.Discard); err != nil || n == 0 {
+	plan.Close()
+	if n, err := f.fetch(p, 8); err != nil || n == 0 {
 		t.Errorf("what is whole: %d bytes, %v", n, err)
 	}
+}
+
+// fetch reads what a fetch from offset on gets, and returns how many bytes it is.
+func (f *fixture) fetch(p *broker.Partition, offset int64) (int64, error) {
+	plan, err := f.Plan(context.Background(), p, offset, p.Bounds().HighWatermark, 1<<20, true)
+	if err != nil {
+		return 0, err
+	}
+	defer plan.Close()
+	return plan.WriteTo(io.Discard)
+}
+
+// TestShortenedFileIsDamage: a file that ends too soon is told as damage, and
+// what it still holds is served.
+func TestShortenedFileIsDamage(t *testing.T) {
+	f := newFixture(t, 1)
+	p := f.create("t", 1, nil).Partitions[0]
+	for i := range 20 {
+		f.append(p, f.batch(9, 0, int32(i), strings.Repeat("x", 30_000)))
+	}
+	names, err := filepath.Glob(filepath.Join(f.dir, "shard-0000/journal/*"))
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	const kept = 300_000
+	if err := os.Truncate(names[0], kept); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.fetch(p, 0); kindOf(err) != broker.Damaged {
+		t.Errorf("the first time: %v", err)
+	}
+	if n, err := f.fetch(p, 0); err != nil || n < kept/2 || n > kept {
+		t.Errorf("then: %d bytes, %v", n, err)
+	}
+	if _, err := f.fetch(p, 19); kindOf(err) != broker.Damaged {
+		t.Errorf("what is gone: %v", err)
+	}
+	f.Abandon() // it cannot be closed in order
+	f.eng.Close()
+	f.Broker = nil
 }

@@ -23,6 +23,7 @@ const (
 // log, so that going on costs neither a lookup nor, mostly, a read. It belongs
 // to one goroutine.
 type MessageReader struct {
+	b       *Broker
 	index   *datafile.Index
 	cursors map[datafile.LogID]*logCursor
 }
@@ -37,8 +38,8 @@ type logCursor struct {
 	end  int64 // in the file, where the extent ends
 }
 
-func newMessageReader(x *datafile.Index) *MessageReader {
-	return &MessageReader{index: x, cursors: map[datafile.LogID]*logCursor{}}
+func newMessageReader(s *shard) *MessageReader {
+	return &MessageReader{b: s.b, index: s.index, cursors: map[datafile.LogID]*logCursor{}}
 }
 
 // ErrGone says that a message is not there any more: its queue was deleted, or
@@ -53,7 +54,7 @@ func (r *MessageReader) Read(ctx context.Context, log datafile.LogID, offset int
 	case errors.Is(err, engine.ErrNotFound):
 		return Message{}, ErrGone
 	case err != nil:
-		return Message{}, fmt.Errorf("message %d of log %d: %w", offset, log, err)
+		return Message{}, fmt.Errorf("message %d of log %d: %w", offset, log, r.b.readError(err))
 	}
 	return readMessage(batch)
 }

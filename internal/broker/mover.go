@@ -113,7 +113,7 @@ func (m *mover) run() {
 	defer m.s.stopped.Done()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	messages := newMessageReader(m.s.index)
+	messages := newMessageReader(m.s)
 	for {
 		select {
 		case <-m.stop:

@@ -69,6 +69,10 @@ func (p *Plan) writePiece(w io.Writer, x piece, buf []byte) (done int64, err err
 	for done < x.n {
 		b, pos := buf[:min(x.n-done, chunkBytes)], x.pos+done
 		if err := p.index.Read(context.Background(), x.file, pos, b); err != nil {
+			if isDamage(err) {
+				from, _ := check.suspect()
+				p.b.damage.note(x.file, x.pos+from, pos+int64(len(b)))
+			}
 			return done, err
 		}
 		err := check.pass(b)
@@ -76,8 +80,9 @@ func (p *Plan) writePiece(w io.Writer, x piece, buf []byte) (done int64, err err
 			err = check.done()
 		}
 		if err != nil {
-			p.b.damage.note(piece{file: x.file, pos: pos, n: int64(len(b))})
-			return done, damagedAt(x.file, pos, err)
+			from, to := check.suspect()
+			p.b.damage.note(x.file, x.pos+from, x.pos+to)
+			return done, damagedAt(x.file, x.pos+from, err)
 		}
 		n, err := w.Write(b)
 		done += int64(n)
@@ -121,7 +126,7 @@ func (b *Broker) Plan(ctx context.Context, p *Partition, offset, upTo, maxBytes 
 	it := x.Find(p.log, offset, upTo)
 	err := plan.choose(ctx, it, offset, upTo, maxBytes, oneAtLeast)
 	if err == nil {
-		err = b.damage.check(plan.pieces)
+		err = plan.avoidDamage()
 	}
 	if err != nil {
 		it.Close()
@@ -130,6 +135,29 @@ func (b *Broker) Plan(ctx context.Context, p *Partition, offset, upTo, maxBytes 
 	plan.cut = plan.cut || plan.bytes > 0 && plan.bytes >= maxBytes && plan.end < upTo
 	plan.pin = it.Detach()
 	return plan, nil
+}
+
+// avoidDamage ends the plan before what is known to be damaged. It fails if
+// nothing is left then.
+func (p *Plan) avoidDamage() error {
+	i, x := p.b.damage.first(p.pieces)
+	if i < 0 {
+		return nil
+	}
+	for _, gone := range p.pieces[i:] {
+		p.bytes -= gone.n
+	}
+	bad := p.pieces[i]
+	p.pieces = p.pieces[:i]
+	if bad.n = x.pos - bad.pos; bad.n > 0 { // it ends with a batch: so damage is noted
+		p.pieces = append(p.pieces, bad)
+		p.bytes += bad.n
+	}
+	if p.bytes == 0 {
+		return errf(Damaged, "data file %016x is damaged between offset %d and %d", uint64(x.file), x.pos, x.pos+x.n)
+	}
+	p.cut = true
+	return nil
 }
 
 func (p *Plan) choose(ctx context.Context, it *datafile.Iter, offset, upTo, maxBytes int64, oneAtLeast bool) error {

@@ -481,4 +481,4 @@ func (s *Session) Close() {
 }
 
 // Messages returns a reader of the vhost's messages, for one goroutine.
-func (s *Session) Messages() *MessageReader { return newMessageReader(s.shard.index) }
+func (s *Session) Messages() *MessageReader { return newMessageReader(s.shard) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"sort"
 	"sync/atomic"
@@ -326,7 +327,7 @@ func (x *Index) Read(ctx context.Context, id engine.FileID, pos int64, p []byte)
 	if n == len(p) {
 		return nil
 	}
-	if err == nil {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return damaged(fileName(x.cfg.Shard, id), pos, "%d bytes should be here, the file ends after %d", len(p), n)
 	}
 	return fmt.Errorf("reading %s at %d: %w", fileName(x.cfg.Shard, id), pos, err)
