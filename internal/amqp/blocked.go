@@ -111,7 +111,7 @@ func (c *conn) handInAgain() {
 	c.block("low on disk")
 	defer c.unblock()
 	for {
-		if c.pause(alarmPoll) != nil || c.pollAlarm() != nil {
+		if c.pollDisk() != nil {
 			return
 		}
 		b, publishes, done := c.takeKept()
@@ -133,6 +133,19 @@ func (c *conn) handInAgain() {
 		case <-ended:
 		case <-c.ctx.Done():
 			return
+		}
+	}
+}
+
+// pollDisk waits until the disk has room. Memory is no reason to wait with what
+// is kept: it is in memory.
+func (c *conn) pollDisk() error {
+	for {
+		if err := c.pause(alarmPoll); err != nil {
+			return err
+		}
+		if !c.s.cfg.Broker.Full() {
+			return nil
 		}
 	}
 }

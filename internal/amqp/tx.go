@@ -120,10 +120,7 @@ func (c *conn) commit(commit *broker.Commit) (*broker.SessionBatch, error) {
 			c.block("low on disk")
 			defer c.unblock()
 		}
-		if err := c.pause(alarmPoll); err != nil {
-			return nil, err
-		}
-		if err := c.pollAlarm(); err != nil {
+		if err := c.pollDisk(); err != nil {
 			return nil, err
 		}
 	}

@@ -69,7 +69,10 @@ type Publish struct {
 	// Appends are the partitions of topics that get it too, as records.
 	Appends []AppendItem
 
-	away bool // what goes to other shards was sent there
+	// What goes to other shards was sent there; whether all partitions took it.
+	// Both stay so when the publish is handed in again.
+	away      bool
+	elsewhere uint32 // atomic; not 0: it did not
 }
 
 // Commit is what a transaction has gathered.
@@ -84,15 +87,22 @@ type SessionItem struct {
 	Settle  *queue.Settle
 	Commit  *Commit
 
-	refused   bool
-	noRoom    bool
-	elsewhere uint32 // atomic; not 0: a partition of another shard did not take it
+	refused bool
+	noRoom  bool
 }
 
 // Refused says, once the batch is done, that a queue did not take a message.
 func (it *SessionItem) Refused() bool {
-	return it.refused || it.noRoom || atomic.LoadUint32(&it.elsewhere) != 0
+	if it.refused || it.noRoom {
+		return true
+	}
+	if it.Publish != nil {
+		return it.Publish.refusedElsewhere()
+	}
+	return slices.ContainsFunc(it.publishes(), (*Publish).refusedElsewhere)
 }
+
+func (p *Publish) refusedElsewhere() bool { return atomic.LoadUint32(&p.elsewhere) != 0 }
 
 // NoRoom says, once the batch is done, that nothing of the item has happened,
 // since the disk had no room for it or for one before it (Session.HoldOrder). It
@@ -213,7 +223,7 @@ func (s *Session) appendElsewhere(ctx context.Context, b *SessionBatch) {
 			s.shard.b.Append(ctx, &AppendRequest{Items: away, Done: func(req *AppendRequest) {
 				for k := range req.Items {
 					if req.Items[k].Err != nil {
-						atomic.StoreUint32(&it.elsewhere, 1)
+						atomic.StoreUint32(&p.elsewhere, 1)
 					}
 				}
 				b.finish()
