@@ -67,7 +67,7 @@ class Worker:
     def stop(self):
         self.process.terminate()
         try:
-            equal(self.process.wait(15), 0)
+            equal(self.process.wait(60), 0)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -134,8 +134,8 @@ def retries():
 @case("celery/ETA and countdown")
 def eta():
     with worker() as w:
-        due = time.time() + 2
-        later = [w.now.apply_async(countdown=2) for _ in range(6)]  # more than the worker's prefetch limit
+        due = time.time() + 4
+        later = [w.now.apply_async(countdown=4) for _ in range(6)]  # more than the worker's prefetch limit
         time.sleep(0.3)
         immediate = w.now.delay()
         for result in later:
