@@ -109,7 +109,10 @@ func (s *shard) room(n need, size int64) error {
 	case toFree:
 		keep /= 16
 	}
-	fits := func() bool { return s.eng.Room()-s.j.Pending()-size > keep }
+	fits := func() bool {
+		pending := s.j.Pending() // first: a slot that is written meanwhile counts twice, not never
+		return s.eng.Room()-pending-size > keep
+	}
 	if fits() {
 		return nil
 	}
@@ -133,7 +136,8 @@ func (s *shard) roomToStore(size int64) error {
 	if err := s.room(toStore, size); err != nil {
 		return err
 	}
-	s.certain.asks, s.certain.bytes = roomAsks, s.eng.Room()-s.j.Pending()-s.traits.ReserveBytes-cost
+	pending := s.j.Pending()
+	s.certain.asks, s.certain.bytes = roomAsks, s.eng.Room()-pending-s.traits.ReserveBytes-cost
 	return nil
 }
 

@@ -240,3 +240,46 @@ func TestFreeMemory(t *testing.T) {
 		t.Errorf("the queue still knows %s", text)
 	}
 }
+
+// TestRipeningIsBounded: when very many messages are due at once, over several
+// queues, each call lines up so many and no more, and logs little. They come in
+// the order in which they were due.
+func TestRipeningIsBounded(t *testing.T) {
+	m := emptyMachine()
+	ids := []ID{declareQueue(t, m, "a", NoSettings()), declareQueue(t, m, "b", NoSettings())}
+	const each = 3 * callMax
+	for i := range each {
+		p := newPublish(ids...)
+		p.Message.NotBefore = start.Add(time.Duration(each-i) * time.Millisecond) // the last one first
+		m.Decide(start, p)
+	}
+	late := start.Add(time.Hour)
+	calls := 0
+	for at := m.NextDeadline(); !at.IsZero() && !at.After(late); at = m.NextDeadline() {
+		before := readyIn(m, ids)
+		entry, _ := m.Tick(late)
+		if n := readyIn(m, ids) - before; n > callMax {
+			t.Fatalf("%d messages became ready in one call", n)
+		}
+		if len(entry) > 8*callMax {
+			t.Fatalf("an entry of %d bytes", len(entry))
+		}
+		calls++
+	}
+	if n := readyIn(m, ids); n != 2*each || calls < 2*each/callMax || calls > 4*each/callMax {
+		t.Fatalf("%d messages ready after %d calls", n, calls)
+	}
+	for i := range each {
+		_, _, reply := m.Decide(late, &Get{Connection: 1, Channel: 1, Queue: ids[1]})
+		if got := reply.(*GetReply); !got.Found || got.Delivery.Ref.Offset != int64(each-1-i) {
+			t.Fatalf("got %+v as number %d", got, i)
+		}
+	}
+}
+
+func readyIn(m *Machine, ids []ID) (n int64) {
+	for _, id := range ids {
+		n += m.queues[id].readyCount()
+	}
+	return n
+}

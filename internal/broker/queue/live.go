@@ -148,16 +148,25 @@ func (l *liveLevel) lineUp(o int64) {
 const beforeAll = -1
 
 // ripen lines up the delayed messages that are due. Each stands behind those
-// that are there when it is due, which is logged.
+// that are there when it is due, which is logged. What a call may not do any more
+// the next Tick does: the queue stays due.
 func (m *Machine) ripen(q *liveQueue) {
-	l := q.soonest(m.now)
-	for l != nil {
+	var last *liveLevel
+	for m.mayRipen > 0 {
+		l := q.soonest(m.now)
+		if l == nil {
+			break
+		}
+		if l != last && last != nil {
+			m.lineUpRipe(last)
+		}
 		m.ripe = append(m.ripe, l.delayed.pop().offset)
 		q.delayed--
-		if next := q.soonest(m.now); next != l {
-			m.lineUpRipe(l)
-			l = next
-		}
+		m.mayRipen--
+		last = l
+	}
+	if last != nil {
+		m.lineUpRipe(last)
 	}
 }
 

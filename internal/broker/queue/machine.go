@@ -27,14 +27,15 @@ type Machine struct {
 	freeCount   int
 
 	// What the call under way has brought about.
-	entry   []byte
-	mayHand int // so many deliveries are left to it
-	mayDrop int // so many heads
-	effects Effects
-	batch   batch
-	ripe    []int64 // offsets that became due
-	facts   facts
-	replies replies
+	entry    []byte
+	mayHand  int // so many deliveries are left to it
+	mayDrop  int // so many heads
+	mayRipen int // so many may become ready that were not due
+	effects  Effects
+	batch    batch
+	ripe     []int64 // offsets that became due
+	facts    facts
+	replies  replies
 }
 
 // facts are scratch, so that logging takes no memory.
@@ -211,7 +212,7 @@ func (m *Machine) begin(now time.Time) {
 	m.now = max(m.now, now.UnixMilli())
 	m.entry = append(m.entry[:0], entryVersion)
 	m.effects.reset()
-	m.mayHand, m.mayDrop = callMax, callMax
+	m.mayHand, m.mayDrop, m.mayRipen = callMax, callMax, callMax
 	if !m.started {
 		m.started = true
 		m.start()
