@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -182,6 +183,24 @@ func (b *Broker) terminate(t *testing.T) {
 		<-b.dead
 		t.Errorf("the broker did not stop within %v of SIGTERM", stopTimeout)
 	}
+}
+
+// Waxwing runs the binary as a client command with an input, and returns what it
+// printed. It is built if it must, also if the broker is not ours. It is killed
+// when ctx is done.
+func Waxwing(ctx context.Context, input string, args ...string) (stdout, stderr string, err error) {
+	bin, err := binary()
+	if err != nil {
+		return "", "", err
+	}
+	cmd := exec.CommandContext(ctx, bin, args...)
+	cmd.Env = brokerEnv()
+	cmd.SysProcAttr = ProcessGroup()
+	cmd.Stdin = strings.NewReader(input)
+	var out, why strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &why
+	err = cmd.Run()
+	return out.String(), why.String(), err
 }
 
 // binary builds bin/waxwing once per test process and returns its path.
