@@ -35,7 +35,7 @@ run: build ## build and start the broker on ./waxwing-data
 	./bin/waxwing serve
 
 .PHONY: tools
-tools: ## install what the tests need (Node and Python packages, kcat, Maven's jars)
+tools: ## install what the tests need (Node and Python packages, kcat, Maven's jars, RabbitMQ)
 	./scripts/install-tools.sh
 
 .PHONY: check

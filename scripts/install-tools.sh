@@ -8,6 +8,11 @@
 #   each into a venv
 #   the class paths of pom.xml of conformance/java and amqpjava         (Maven)
 #   the modules of go.mod, conformance/go.mod and those below it        (Go)
+#   RabbitMQ, to compare with: scripts/rabbitmq.sh install              (debootstrap, apt)
+#
+# The apt packages and RabbitMQ need root, or sudo. RabbitMQ comes last, since
+# it also needs a mirror of Debian. conformance/amqpdiff installs it by itself if
+# it is not there, which then counts towards that test's time.
 #
 # Everything but the apt packages lands in ${WAXWING_CACHE:-~/.cache/waxwing}.
 # It asks nothing, and fails if anything cannot be installed.
@@ -33,6 +38,18 @@ missing_apt() {
   if ! have python3 || ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
     echo python3 python3-venv
   fi
+}
+
+# install_rabbitmq fills the chroot of the peer.
+install_rabbitmq() {
+  local sudo=
+  if [ "$(id -u)" != 0 ]; then
+    [ -z "$(find "$cache/rabbitmq" -maxdepth 1 -name '.installed-*' 2>/dev/null)" ] || return 0
+    command -v sudo >/dev/null || die "run as root: RabbitMQ is installed into a chroot"
+    sudo=sudo
+  fi
+  $sudo env WAXWING_CACHE="$cache" ${WAXWING_DEBIAN_MIRROR:+WAXWING_DEBIAN_MIRROR="$WAXWING_DEBIAN_MIRROR"} \
+    "$root/scripts/rabbitmq.sh" install
 }
 
 install_apt() {
@@ -105,4 +122,5 @@ once amqppython "$suites/amqppython/requirements.txt" -- fill_python amqppython
 once java "$suites/java/pom.xml" -- fill_java java
 once amqpjava "$suites/amqpjava/pom.xml" -- fill_java amqpjava
 once gomod "$root"/go.{mod,sum} "$suites"/go.{mod,sum} "$suites"/amqpgo/watermill/go.{mod,sum} -- fill_go
+install_rabbitmq
 say "all there"

@@ -1,9 +1,32 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
+
+// TestVerdict: one goal that is missed is enough, before the restart or after.
+func TestVerdict(t *testing.T) {
+	has := func(bytes int64) memory { return memory{Resident: bytes} }
+	for _, c := range []struct {
+		idle, backlog, restarted, settled int64
+		missed                            int
+	}{
+		{49e6, 149e6, 149e6, 149e6, 0},
+		{50e6, 1, 1, 1, 1},
+		{1, 150e6, 1, 1, 1},
+		{1, 1, 150e6, 1, 1},
+		{1, 1, 1, 150e6, 1},
+		{50e6, 150e6, 150e6, 150e6, 2},
+	} {
+		r := result{Idle: has(c.idle), Backlog: has(c.backlog), Restarted: has(c.restarted), Settled: has(c.settled)}
+		text, met := r.verdict()
+		if met != (c.missed == 0) || strings.Count(text, "MISSED") != c.missed {
+			t.Errorf("%+v: %v, %q", c, met, text)
+		}
+	}
+}
 
 // TestBacklog is the measurement with few messages.
 func TestBacklog(t *testing.T) {

@@ -5,6 +5,8 @@
 // from a cold page cache, and the latency of a light load alone, while a
 // checkpoint is made, and while files are rewritten because topics were
 // deleted.
+//
+// It exits with 1 when something fails or a goal is missed.
 package main
 
 import (
@@ -49,9 +51,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "backlog:", err)
 		os.Exit(1)
 	}
-	report(res.verdict())
+	verdict, met := res.verdict()
+	report(verdict)
 	if *asJSON {
 		res.Messages, res.Partitions = opt.messages, opt.partitions
 		_ = json.NewEncoder(os.Stdout).Encode(res)
+	}
+	if !met {
+		os.Exit(1)
 	}
 }

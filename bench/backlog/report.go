@@ -35,17 +35,20 @@ const (
 	goalBacklog = 150e6
 )
 
-// verdict compares with the goals.
-func (r result) verdict() string {
+// verdict compares with the goals, and says whether all are met.
+func (r result) verdict() (text string, met bool) {
+	met = true
 	word := func(got int64, goal float64) string {
 		if float64(got) < goal {
 			return "met"
 		}
+		met = false
 		return "MISSED"
 	}
 	most := max(r.Backlog.Resident, r.Restarted.Resident, r.Settled.Resident)
-	return fmt.Sprintf("resident memory: idle %.0f MB, goal %.0f MB %s; with the backlog %.0f MB (the most of before and after the restart), goal %.0f MB %s",
+	text = fmt.Sprintf("resident memory: idle %.0f MB, goal %.0f MB %s; with the backlog %.0f MB (the most of before and after the restart), goal %.0f MB %s",
 		mb(r.Idle.Resident), goalIdle/1e6, word(r.Idle.Resident, goalIdle), mb(most), goalBacklog/1e6, word(most, goalBacklog))
+	return text, met
 }
 
 func (m memory) String() string {

@@ -8,6 +8,8 @@
 //
 // each from the moment the binary is executed. After each start it checks that
 // everything acknowledged is there: all high watermarks, and records at random.
+//
+// It exits with 1 when something fails or the goal is missed.
 package main
 
 import (
@@ -48,8 +50,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "restart:", err)
 		os.Exit(1)
 	}
-	progress("%s", res.verdict())
+	verdict, met := res.verdict()
+	progress("%s", verdict)
 	if *asJSON {
 		_ = json.NewEncoder(os.Stdout).Encode(res)
+	}
+	if !met {
+		os.Exit(1)
 	}
 }

@@ -1,6 +1,26 @@
 package main
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
+
+// TestVerdict: the slowest start counts, and without a start nothing is met.
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct {
+		starts []started
+		met    bool
+	}{
+		{[]started{{ServingMillis: 30}, {ServingMillis: 1999}}, true},
+		{[]started{{ServingMillis: 2000}, {ServingMillis: 30}}, false},
+		{nil, false},
+	} {
+		text, met := result{Starts: c.starts}.verdict()
+		if met != c.met || met == strings.Contains(text, "MISSED") {
+			t.Errorf("%+v: %v, %q", c.starts, met, text)
+		}
+	}
+}
 
 // TestRestart is the measurement with little data.
 func TestRestart(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -175,6 +176,31 @@ func topicError(topic string, err error, message string) error {
 // missing reports whether err says that a topic is not there.
 func missing(err error) bool {
 	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID)
+}
+
+// settleMax is how long settle waits, at most.
+const settleMax = 2 * time.Second
+
+// settle waits until the metadata of topics shows what was just done to them. In
+// Kafka the controller does it and the brokers learn of it a moment later: the
+// next command would not see it. It is done also if that takes too long.
+func (s *session) settle(ctx context.Context, names []string, shown func(kadm.TopicDetail) bool) {
+	ctx, stop := context.WithTimeout(ctx, settleMax)
+	defer stop()
+	for len(names) > 0 {
+		details, err := s.adm.ListTopics(ctx, names...)
+		if err != nil {
+			return
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return shown(details[name]) })
+		if len(names) == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // topics returns the details of the named topics, or an error that names the

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -70,5 +73,49 @@ func TestServeStopsAtSIGTERM(t *testing.T) {
 	}
 	if _, err := os.Stat(ports); !os.IsNotExist(err) {
 		t.Errorf("the port file is left: %v", err)
+	}
+}
+
+// TestServeOnAReadOnlyFolder ends with one line that names the folder, whether
+// it is there or would have to be made.
+func TestServeOnAReadOnlyFolder(t *testing.T) {
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	waxwing := filepath.Join(t.TempDir(), "waxwing") // the name says what TestMain runs
+	if err := os.Symlink(self, waxwing); err != nil {
+		t.Fatal(err)
+	}
+	var before []string
+	if os.Geteuid() == 0 {
+		// Root may write everywhere but on a file system that nobody may.
+		before = []string{"unshare", "--mount", "sh", "-ec", `mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; exec "$@"`, dir}
+	} else {
+		for _, folder := range []string{data, dir} {
+			if err := os.Chmod(folder, 0o555); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.Chmod(folder, 0o755) })
+		}
+	}
+	for _, folder := range []string{data, filepath.Join(dir, "new")} {
+		args := append(before, waxwing, "serve", "--data", folder, "--kafka", "127.0.0.1:0", "--amqp", "", "--http", "")
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		var stdout, stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		err := cmd.Run()
+		line, more, _ := strings.Cut(stderr.String(), "\n")
+		if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 1 || stdout.Len() > 0 || more != "" ||
+			!strings.HasPrefix(line, "waxwing: ") || !strings.Contains(line, folder) {
+			t.Errorf("%s: %v; stdout %q, stderr %q", folder, err, &stdout, &stderr)
+		}
 	}
 }

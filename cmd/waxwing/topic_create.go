@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -58,6 +59,13 @@ func (c *topicCreate) run(cmd *cobra.Command, names []string) error {
 		if err != nil {
 			return err
 		}
+		var made []string
+		for _, name := range names {
+			if answers[name].Err == nil {
+				made = append(made, name)
+			}
+		}
+		s.settle(ctx, made, func(t kadm.TopicDetail) bool { return t.Err == nil && len(t.Partitions) > 0 })
 		var failed failures
 		for _, name := range names {
 			answer := answers[name]

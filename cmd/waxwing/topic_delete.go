@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -26,6 +27,13 @@ func newTopicDeleteCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				var gone []string
+				for _, name := range names {
+					if answers[name].Err == nil {
+						gone = append(gone, name)
+					}
+				}
+				s.settle(ctx, gone, func(t kadm.TopicDetail) bool { return len(t.Partitions) == 0 })
 				var failed failures
 				for _, name := range names {
 					answer := answers[name]

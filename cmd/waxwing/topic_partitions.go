@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 func newTopicPartitionsCommand() *cobra.Command {
@@ -49,6 +50,7 @@ func setPartitions(ctx context.Context, cmd *cobra.Command, s *session, topic st
 	if err := topicError(topic, answers[topic].Err, answers[topic].ErrMessage); err != nil {
 		return err
 	}
+	s.settle(ctx, []string{topic}, func(t kadm.TopicDetail) bool { return len(t.Partitions) >= n })
 	fmt.Fprintf(cmd.OutOrStdout(), "topic %s has %s now\n", topic, count(n, "partition"))
 	return nil
 }

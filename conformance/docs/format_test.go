@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +47,44 @@ func TestGroupEntriesAreDrawn(t *testing.T) {
 	for i, name := range names {
 		if got, want := drawn[i][1]+" "+drawn[i][2], string(rune('1'+i))+" "+strings.TrimPrefix(name, "type"); got != want {
 			t.Errorf("docs/format/entries.md draws %q, want %q", got, want)
+		}
+	}
+}
+
+// TestStateIsDrawn: the parts that durable.Snapshot writes are the fields that
+// docs/format/state.md lists, in the same order, and each has a heading.
+func TestStateIsDrawn(t *testing.T) {
+	_, snapshot, _ := strings.Cut(read(t, "internal", "broker", "state.go"), "func (d *durable) Snapshot(")
+	snapshot, _, _ = strings.Cut(snapshot, "\n}")
+	named := map[string]string{
+		"now": "time of the last entry", "logs": "logs", "catalog": "catalogue", "files": "files", "groups": "groups",
+		"queues": "queues", "routes": "exchanges", "access": "users", "snapshotPulls": "cursors",
+	}
+	var want []string
+	for _, x := range regexp.MustCompile(`\bd\.(\w+)`).FindAllStringSubmatch(snapshot, -1) {
+		if named[x[1]] == "" {
+			t.Errorf("durable.Snapshot writes d.%s, which this test has no name for", x[1])
+		}
+		want = append(want, named[x[1]])
+	}
+	if len(want) < 9 {
+		t.Fatalf("durable.Snapshot has %d parts: %q", len(want), want)
+	}
+	page := read(t, "docs", "format", "state.md")
+	intro, rest, _ := strings.Cut(page, "\n## ")
+	var got []string
+	for _, x := range regexp.MustCompile(`(?m)^    (?:[us]  )?(.+)$`).FindAllStringSubmatch(intro, -1) {
+		if !strings.HasPrefix(x[1], "length of ") {
+			got = append(got, x[1])
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/format/state.md lists %q, durable.Snapshot writes %q", got, want)
+	}
+	headings := strings.ToLower(strings.Join(regexp.MustCompile(`(?m)^## .+$`).FindAllString("## "+rest, -1), "\n"))
+	for _, part := range want[1:] {
+		if !strings.Contains(headings, part) {
+			t.Errorf("docs/format/state.md has no heading for the %s", part)
 		}
 	}
 }

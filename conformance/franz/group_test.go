@@ -21,7 +21,44 @@ type member struct {
 	changes int
 }
 
+// owners says which member of a group owns which partition, as the callbacks of
+// the members say it. One that has to give up a partition says so before it
+// joins again, and the next one gets it only then.
+type owners struct {
+	mu    sync.Mutex
+	now   map[int32]*member
+	last  map[int32]*member
+	moves int // of a partition from one member to another
+}
+
+func newOwners() *owners { return &owners{now: map[int32]*member{}, last: map[int32]*member{}} }
+
+// change notes that m owns p from now on, or not any more.
+func (o *owners) change(t *testing.T, m *member, p int32, owned bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !owned {
+		if o.now[p] != m {
+			t.Errorf("partition %d is taken from a member that does not own it", p)
+		}
+		delete(o.now, p)
+		return
+	}
+	if o.now[p] != nil {
+		t.Errorf("partition %d is given to a member while one owns it", p)
+	}
+	if last := o.last[p]; last != nil && last != m {
+		o.moves++
+	}
+	o.now[p], o.last[p] = m, m
+}
+
 func (s *suite) join(t *testing.T, group, topic string, opts ...kgo.Opt) *member {
+	return s.joinAmong(t, newOwners(), group, topic, opts...)
+}
+
+// joinAmong is join for one of several members that are watched together.
+func (s *suite) joinAmong(t *testing.T, o *owners, group, topic string, opts ...kgo.Opt) *member {
 	m := &member{owns: map[int32]bool{}, seen: map[string]bool{}}
 	change := func(owned bool) func(map[string][]int32) {
 		return func(change map[string][]int32) {
@@ -29,6 +66,7 @@ func (s *suite) join(t *testing.T, group, topic string, opts ...kgo.Opt) *member
 			defer m.mu.Unlock()
 			for _, p := range change[topic] {
 				m.changes++
+				o.change(t, m, p, owned)
 				if m.owns[p] = owned; !owned {
 					delete(m.owns, p)
 				}
@@ -88,11 +126,12 @@ func settled(t *testing.T, partitions int, members ...*member) {
 func (s *suite) cooperative(t *testing.T) {
 	topic, group := s.topic(t, 6, nil), harness.Fresh("franz-group")
 	spread := kgo.RecordPartitioner(kgo.RoundRobinPartitioner())
-	members := []*member{s.join(t, group, topic)}
+	o := newOwners() // no partition is owned by two at once, whatever moves
+	members := []*member{s.joinAmong(t, o, group, topic)}
 	settled(t, 6, members...)
 	for round := range 2 {
 		s.send(t, numbered(topic, 60), spread)
-		members = append(members, s.join(t, group, topic))
+		members = append(members, s.joinAmong(t, o, group, topic))
 		settled(t, 6, members...)
 		harness.Until(t, "all was seen", func() bool { _, _, _, seen := state(members...); return seen >= 60*(round+1) })
 	}
@@ -100,6 +139,13 @@ func (s *suite) cooperative(t *testing.T) {
 	settled(t, 6, members[1:]...)
 	s.send(t, numbered(topic, 60), spread)
 	harness.Until(t, "all was seen", func() bool { _, _, _, seen := state(members...); return seen == 180 })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	// 3 of 6 go to the second member, 2 to the third; the 2 of the first, when
+	// it goes, to the others.
+	if o.moves < 7 || len(o.now) != 6 {
+		t.Errorf("%d moves of partitions, want 7 at least; %d are owned", o.moves, len(o.now))
+	}
 }
 
 func (s *suite) static(t *testing.T) {

@@ -2,12 +2,15 @@ package harness
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -94,6 +97,7 @@ func (b *Broker) serve(kafka, amqp, http string) error {
 	args := []string{"serve", "--data", b.data, "--port-file", portFile, "--kafka", kafka, "--amqp", amqp, "--http", http}
 	b.cmd = exec.Command(bin, append(args, b.args...)...)
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
+	b.cmd.Env = brokerEnv()
 	b.cmd.SysProcAttr = ProcessGroup()
 	if err := b.cmd.Start(); err != nil {
 		return err
@@ -101,6 +105,15 @@ func (b *Broker) serve(kafka, amqp, http string) error {
 	b.dead = make(chan struct{})
 	go func(cmd *exec.Cmd, dead chan struct{}) { cmd.Wait(); close(dead) }(b.cmd, b.dead)
 	return b.waitReady(portFile)
+}
+
+// brokerEnv is this environment without what the tests are told by it: the
+// broker warns of variables that begin like its own and set nothing.
+func brokerEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return name == "WAXWING_FULL" || name == "WAXWING_CASES" || name == "WAXWING_CACHE" || strings.HasPrefix(name, "WAXWING_CONFORMANCE_")
+	})
 }
 
 func (b *Broker) waitReady(portFile string) error {
@@ -170,6 +183,24 @@ func (b *Broker) terminate(t *testing.T) {
 		<-b.dead
 		t.Errorf("the broker did not stop within %v of SIGTERM", stopTimeout)
 	}
+}
+
+// Waxwing runs the binary as a client command with an input, and returns what it
+// printed. It is built if it must, also if the broker is not ours. It is killed
+// when ctx is done.
+func Waxwing(ctx context.Context, input string, args ...string) (stdout, stderr string, err error) {
+	bin, err := binary()
+	if err != nil {
+		return "", "", err
+	}
+	cmd := exec.CommandContext(ctx, bin, args...)
+	cmd.Env = brokerEnv()
+	cmd.SysProcAttr = ProcessGroup()
+	cmd.Stdin = strings.NewReader(input)
+	var out, why strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &why
+	err = cmd.Run()
+	return out.String(), why.String(), err
 }
 
 // binary builds bin/waxwing once per test process and returns its path.

@@ -38,8 +38,11 @@ func (b *Broker) readError(err error) error {
 		return err
 	}
 	text := err.Error()
+	if errors.Is(err, syscall.EIO) {
+		text += "; " + engine.DamageAdvice // the system does not say it
+	}
 	if b.damage.isNew(text) {
-		b.cfg.Logger.Error("a read met damage; restore the folder from a backup", "error", err)
+		b.cfg.Logger.Error("a read met damage", "error", text)
 	}
 	return &Error{Kind: Damaged, Text: text, cause: err}
 }

@@ -22,7 +22,6 @@ const (
 	InvalidRequest            // the command contradicts itself
 	OutOfOrderSequence        // gap in an idempotent producer's sequence
 	InvalidProducerEpoch      // an older epoch than the one seen
-	DuplicateSequence         // older than the window of five batches
 	OffsetOutOfRange          // below the log start or above the high watermark
 	RecordTooLarge            // a batch that no journal file takes
 	StorageFull               // the disk is full; nothing was written

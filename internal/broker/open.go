@@ -190,7 +190,7 @@ func (s *shard) loadIndex(ctx context.Context) error {
 		if at, gap := s.index.Gap(id, l.Start, l.Next); gap {
 			return &engine.ErrDamaged{
 				Path:   fmt.Sprintf("shard %d", s.id),
-				Reason: fmt.Sprintf("partition %d of topic %x has lost its records from offset %d on; restore the folder from a backup", l.Partition, l.Topic, at),
+				Reason: fmt.Sprintf("partition %d of topic %x has lost its records from offset %d on", l.Partition, l.Topic, at),
 			}
 		}
 	}
@@ -232,7 +232,7 @@ func (s *shard) loadFile(ctx context.Context, f engine.FileInfo) error {
 	var damaged *engine.ErrDamaged
 	switch {
 	case errors.As(err, &damaged):
-		s.b.cfg.Logger.Warn("an .idx file is not usable and is made again", "error", err)
+		s.b.cfg.Logger.Warn("an .idx file is not usable and is made again", "error", damaged.Fault())
 	case !errors.Is(err, engine.ErrNotFound):
 		return err
 	}
@@ -347,7 +347,7 @@ func (b *Broker) checkPlacement(t *topic.Topic) error {
 			return fmt.Errorf("topic %q has a partition in shard %d, but only %d shards are configured", t.Name, n, len(b.shards))
 		}
 		if b.shards[n].d.logs.Find(t.ID, int32(i)) == 0 {
-			return &engine.ErrDamaged{Path: fmt.Sprintf("shard %d", n), Reason: fmt.Sprintf("partition %d of topic %q is missing; restore the folder from a backup", i, t.Name)}
+			return &engine.ErrDamaged{Path: fmt.Sprintf("shard %d", n), Reason: fmt.Sprintf("partition %d of topic %q is missing", i, t.Name)}
 		}
 	}
 	return nil

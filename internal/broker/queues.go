@@ -344,7 +344,7 @@ func (s *shard) indexSettled(logs []queue.LogState) error {
 		if at, gap := s.index.Gap(l.Log, l.Floor, l.Next); gap {
 			return &engine.ErrDamaged{
 				Path:   fmt.Sprintf("shard %d", s.id),
-				Reason: fmt.Sprintf("queue %d has lost its message %d; restore the folder from a backup", l.Queue, at),
+				Reason: fmt.Sprintf("queue %d has lost its message %d", l.Queue, at),
 			}
 		}
 	}

@@ -12,6 +12,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -217,9 +218,17 @@ var (
 type ErrDamaged struct {
 	Path   string // file or blob
 	Off    int64  // offset in bytes
-	Reason string // what is wrong, and what to do
+	Reason string // what is wrong; not what to do
+	Advice string // what to do; "": DamageAdvice
 }
 
-func (e *ErrDamaged) Error() string {
+// DamageAdvice is what can be done about nearly all damage.
+const DamageAdvice = "restore the folder from a backup"
+
+// Error says what is wrong, and what to do.
+func (e *ErrDamaged) Error() string { return e.Fault() + "; " + cmp.Or(e.Advice, DamageAdvice) }
+
+// Fault says what is wrong, for damage about which nobody has to do anything.
+func (e *ErrDamaged) Fault() string {
 	return fmt.Sprintf("%s is damaged at offset %d: %s", e.Path, e.Off, e.Reason)
 }

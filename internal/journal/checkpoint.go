@@ -73,7 +73,7 @@ func (c *Checkpoints) load() (Machine, engine.SlotNo, error) {
 		n, m, err := c.read(names[i])
 		var damaged *engine.ErrDamaged
 		if errors.As(err, &damaged) {
-			c.o.Logger.Warn("a checkpoint is damaged; the one before it serves", "error", err)
+			c.o.Logger.Warn("a checkpoint is damaged; the one before it serves", "error", damaged.Fault())
 			c.bad = append(c.bad, names[i])
 			continue
 		}

@@ -69,7 +69,7 @@ func Extents(s engine.Slot) ([]datafile.Extent, error) {
 func slotError(s engine.Slot, err error) error {
 	return &engine.ErrDamaged{
 		Path: fmt.Sprintf("journal file %016x", uint64(s.File)), Off: s.Off,
-		Reason: fmt.Sprintf("head of slot %d: %v; restore the folder from a backup", s.No, err),
+		Reason: fmt.Sprintf("head of slot %d: %v", s.No, err),
 	}
 }
 

@@ -13,7 +13,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"github.com/waxwing-mq/waxwing/internal/broker"
 )
 
 // The tests of this file use franz-go as anybody would.
@@ -282,6 +285,87 @@ func TestAdministration(t *testing.T) {
 	}
 	if _, ok := n.Topic("orders"); ok {
 		t.Error("the topic is still there")
+	}
+}
+
+// TestTheIDOfATopicThatWasDeleted is unknown to every request that names topics
+// by id, also when there is a topic of that name again, whose id they know.
+func TestTheIDOfATopicThatWasDeleted(t *testing.T) {
+	n := start(t, shards(3))
+	conn := n.dial(t)
+	fetched := func(resp kmsg.Response) (int16, [16]byte, int) {
+		rt := resp.(*kmsg.FetchResponse).Topics[0]
+		return rt.Partitions[0].ErrorCode, rt.TopicID, len(values(t, rt.Partitions[0].RecordBatches))
+	}
+	// ask names topic by id. It returns codes by request, whose answers name
+	// it too, how many records were fetched and which offset was committed.
+	ask := func(topic *broker.Topic) (codes map[string]int16, records int, committed int64) {
+		t.Helper()
+		codes = map[string]int16{}
+		note := func(what string, code int16, id [16]byte) {
+			t.Helper()
+			if codes[what] = code; id != topic.ID {
+				t.Errorf("%s: the answer is about %x, want %x", what, id, topic.ID)
+			}
+		}
+		a := &asker{t: t, topic: topic}
+		p := conn.ask(a.produce("v"), 13).(*kmsg.ProduceResponse).Topics[0]
+		note("produce 13", p.Partitions[0].ErrorCode, p.TopicID)
+		for v := int16(13); v <= 18; v++ {
+			var code int16
+			var id [16]byte
+			code, id, records = fetched(conn.ask(a.fetch(0), v))
+			note(fmt.Sprint("fetch ", v), code, id)
+		}
+		offsets := conn.ask(&kmsg.OffsetFetchRequest{Groups: []kmsg.OffsetFetchRequestGroup{{Group: "g", MemberEpoch: -1,
+			Topics: []kmsg.OffsetFetchRequestGroupTopic{{TopicID: topic.ID, Partitions: []int32{0}}}}}}, 10).(*kmsg.OffsetFetchResponse).Groups[0].Topics[0]
+		note("offset fetch 10", offsets.Partitions[0].ErrorCode, offsets.TopicID)
+		committed = offsets.Partitions[0].Offset
+		commit := conn.ask(&kmsg.OffsetCommitRequest{Group: "g", Generation: -1, Topics: []kmsg.OffsetCommitRequestTopic{
+			{TopicID: topic.ID, Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Offset: 1, LeaderEpoch: -1}}}}}, 10).(*kmsg.OffsetCommitResponse).Topics[0]
+		note("offset commit 10", commit.Partitions[0].ErrorCode, commit.TopicID)
+		for _, v := range []int16{12, 13} {
+			m := conn.ask(&kmsg.MetadataRequest{Topics: []kmsg.MetadataRequestTopic{{TopicID: topic.ID}}}, v).(*kmsg.MetadataResponse).Topics[0]
+			note(fmt.Sprint("metadata ", v), m.ErrorCode, m.TopicID)
+		}
+		return codes, records, committed
+	}
+	all := func(codes map[string]int16, want int16) {
+		t.Helper()
+		for what, got := range codes {
+			if got != want {
+				t.Errorf("%s: error %d, want %d", what, got, want)
+			}
+		}
+	}
+
+	old := n.topic(t, "orders", 1)
+	codes, records, committed := ask(old)
+	if all(codes, 0); len(codes) != 11 || records != 1 || committed != -1 {
+		t.Fatalf("%v, %d records, offset %d", codes, records, committed)
+	}
+	session := fetchOf(1, old)
+	session.SessionEpoch = 0
+	if session.SessionID = conn.ask(session, 13).(*kmsg.FetchResponse).SessionID; session.SessionID == 0 {
+		t.Fatal("there is no session")
+	}
+
+	if err := n.DeleteTopic(context30(t), old.ID); err != nil {
+		t.Fatal(err)
+	}
+	codes, _, _ = ask(old)
+	all(codes, kerr.UnknownTopicID.Code)
+
+	again := n.topic(t, "orders", 1)
+	codes, _, _ = ask(old)
+	all(codes, kerr.UnknownTopicID.Code)
+	session.SessionEpoch, session.Topics = 1, nil
+	if code, id, _ := fetched(conn.ask(session, 13)); code != kerr.UnknownTopicID.Code || id != old.ID {
+		t.Errorf("in a session: error %d about %x", code, id)
+	}
+	codes, records, committed = ask(again)
+	if all(codes, 0); records != 1 || committed != -1 {
+		t.Errorf("the new topic has %d records and a committed offset %d; it was to begin empty", records, committed)
 	}
 }
 

@@ -403,7 +403,11 @@ func TestAnUnknownVersionOfApiVersionsIsAnsweredInVersion0(t *testing.T) {
 	// The connection goes on.
 	again := conn.ask(&kmsg.ApiVersionsRequest{ClientSoftwareName: "x", ClientSoftwareVersion: "1"}, 4).(*kmsg.ApiVersionsResponse)
 	if again.ErrorCode != 0 || len(again.FinalizedFeatures) != 1 || again.FinalizedFeatures[0].Name != "metadata.version" {
-		t.Errorf("got %+v", again)
+		t.Fatalf("got %+v", again)
+	}
+	const kafka40 = 25 // 4.0-IV3
+	if f := again.FinalizedFeatures[0]; f.MinVersionLevel != kafka40 || f.MaxVersionLevel != kafka40 {
+		t.Errorf("the level that is finalized is %d to %d, want %d", f.MinVersionLevel, f.MaxVersionLevel, kafka40)
 	}
 	bad := conn.ask(&kmsg.ApiVersionsRequest{ClientSoftwareName: "-x", ClientSoftwareVersion: ""}, 3).(*kmsg.ApiVersionsResponse)
 	if bad.ErrorCode != kerr.InvalidRequest.Code {

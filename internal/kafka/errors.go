@@ -26,7 +26,6 @@ var brokerCodes = map[broker.Kind]*kerr.Error{
 	broker.InvalidRequest:       kerr.InvalidRequest,
 	broker.OutOfOrderSequence:   kerr.OutOfOrderSequenceNumber,
 	broker.InvalidProducerEpoch: kerr.InvalidProducerEpoch,
-	broker.DuplicateSequence:    kerr.DuplicateSequenceNumber,
 	broker.OffsetOutOfRange:     kerr.OffsetOutOfRange,
 	broker.RecordTooLarge:       kerr.MessageTooLarge,
 	broker.StorageFull:          kerr.KafkaStorageError,

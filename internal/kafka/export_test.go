@@ -86,3 +86,6 @@ func (s *Server) HoldWork() (release func()) {
 // SetSessionPartitionsMax bounds what all fetch sessions remember, before the
 // first connection.
 func (s *Server) SetSessionPartitionsMax(n int) { s.sessions.partitionsMax = n }
+
+// FetchLooks is how often fetches have looked at a partition.
+func (s *Server) FetchLooks() int64 { return s.looks.Load() }

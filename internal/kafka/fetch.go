@@ -216,6 +216,7 @@ func (j *fetchJob) wait() error {
 // whether another one may find enough. It looks only at what is new of them,
 // so that a fetch that wants much of a busy partition costs little.
 func (j *fetchJob) glance(changed []int) bool {
+	j.c.s.looks.Add(int64(len(changed)))
 	for _, i := range changed {
 		w, there := j.wants[i], &j.there[i]
 		r := j.check(w)
@@ -247,6 +248,7 @@ func (j *fetchJob) attempt() (ready bool) {
 	j.drop()
 	left, got := j.maxBytes, int64(0)
 	n := len(j.wants)
+	j.c.s.looks.Add(int64(n))
 	wrapped := 0 // results that belong at the end
 	for i := range n {
 		at := (i + j.rotation) % n

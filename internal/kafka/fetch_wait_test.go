@@ -1,12 +1,14 @@
 package kafka_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +75,64 @@ func TestAFetchWaitsForTenMinutesAtMost(t *testing.T) {
 		}
 		client.Close()
 		<-done
+	})
+}
+
+// TestAWaitingFetchIsIdle, on a clock of its own: it looks at its partitions
+// when it comes and when it begins to wait, and then not before something
+// changes. Then it answers in the same moment, after a glance at the partition
+// that changed and one look at all.
+func TestAWaitingFetchIsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, kc := newBroker(t)
+		n := &node{Broker: b}
+		topic, other := n.topic(t, "idle", 3), n.topic(t, "other", 1)
+		kc.Advertised = func() (string, int32) { return "localhost", 1 }
+		s := kafka.New(kc)
+		var served sync.WaitGroup
+		connect := func() *raw {
+			client, server := net.Pipe()
+			served.Go(func() { s.ServeConn(context.Background(), server) })
+			return &raw{t: t, Conn: client, br: bufio.NewReader(client)}
+		}
+		reader, writer := connect(), connect()
+		produce := func(topic *broker.Topic) {
+			t.Helper()
+			resp := writer.ask((&asker{t: t, topic: topic}).produce("v"), 13).(*kmsg.ProduceResponse)
+			if code := resp.Topics[0].Partitions[0].ErrorCode; code != 0 {
+				t.Fatalf("produce: error %d", code)
+			}
+		}
+
+		req := fetchOf(3, topic)
+		req.MinBytes, req.MaxWaitMillis = 1, 600_000
+		id := reader.send(req, 13)
+		synctest.Wait()
+		if got := s.FetchLooks(); got != 6 {
+			t.Errorf("%d looks until it waits, want 2 at each of 3 partitions", got)
+		}
+		time.Sleep(9 * time.Minute)
+		produce(other)
+		synctest.Wait()
+		if got := s.FetchLooks(); got != 6 {
+			t.Errorf("%d looks in 9 minutes of waiting", got-6)
+		}
+
+		begun := time.Now()
+		produce(topic)
+		resp := reader.receive(req, id).(*kmsg.FetchResponse)
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("the fetch was answered %v after the produce began", took)
+		}
+		if got := values(t, resp.Topics[0].Partitions[0].RecordBatches); !slices.Equal(got, []string{"v"}) {
+			t.Errorf("fetched %q", got)
+		}
+		if got := s.FetchLooks(); got != 6+1+3 {
+			t.Errorf("%d looks for one change, want 1 and 3", got-6)
+		}
+		reader.Close()
+		writer.Close()
+		served.Wait()
 	})
 }
 

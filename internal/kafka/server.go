@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
@@ -64,6 +65,7 @@ type Server struct {
 	responses *budget
 
 	searches chan struct{} // holds one for each search by time
+	looks    atomic.Int64  // at a partition, by fetches: so that a test can see that waiting costs nothing
 
 	// Of connections that were closed, of bugs, of partitions that cannot
 	// be read, of transactions that are refused.

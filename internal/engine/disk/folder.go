@@ -74,8 +74,8 @@ func readFormat(fsys FS, dir string) (int, error) {
 	text, _, _ = strings.Cut(text, "\n")
 	version, err := strconv.Atoi(text)
 	if !ok || err != nil || version < 1 {
-		return 0, &engine.ErrDamaged{Path: name, Reason: "it does not state a format version; " +
-			"if this is a Waxwing folder, restore it from a backup, else choose another"}
+		return 0, &engine.ErrDamaged{Path: name, Reason: "it does not state a format version",
+			Advice: "if this is a Waxwing folder, restore it from a backup, else choose another"}
 	}
 	if version > folderVersion {
 		return 0, fmt.Errorf("%w: %s has format %d, this version knows %d; use the newer version",
@@ -96,7 +96,7 @@ func makeFolder(fsys FS, dir string) error {
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name, "shard-") {
 			return &engine.ErrDamaged{Path: filepath.Join(dir, "FORMAT"),
-				Reason: "it is missing although there are shards; restore the folder from a backup"}
+				Reason: "it is missing although there are shards"}
 		}
 	}
 	return nil

@@ -194,7 +194,7 @@ func TestFormatFile(t *testing.T) {
 	var damage *engine.ErrDamaged
 	for _, s := range []string{"", "hello", "waxwing folder format x", "waxwing folder format 0", "waxwing folder format -1"} {
 		write(s)
-		if err := openOnce(dir); !errors.As(err, &damage) || damage.Path != name {
+		if err := openOnce(dir); !errors.As(err, &damage) || damage.Path != name || !strings.HasSuffix(err.Error(), "else choose another") {
 			t.Errorf("FORMAT is %q: %v", s, err)
 		}
 	}
@@ -205,7 +205,7 @@ func TestFormatFile(t *testing.T) {
 	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}
-	if err := openOnce(dir); !errors.As(err, &damage) {
+	if err := openOnce(dir); !errors.As(err, &damage) || !strings.HasSuffix(err.Error(), engine.DamageAdvice) {
 		t.Errorf("FORMAT is missing: %v", err)
 	}
 }

@@ -79,7 +79,7 @@ func (r *recovery) run() error {
 	}
 	if r.pos.slot < r.after {
 		return &engine.ErrDamaged{Path: r.s.dir, Reason: fmt.Sprintf(
-			"the journal ends with slot %d, but slot %d was durable; restore the folder from a backup",
+			"the journal ends with slot %d, but slot %d was durable",
 			r.pos.slot, r.after)}
 	}
 	if err := r.makeRoom(); err != nil {

@@ -261,8 +261,8 @@ func (s *shard) Release() error {
 	return err
 }
 
-// damaged says where a file is bad and what can be done.
+// damaged says where a file is bad.
 func damaged(f *journalFile, off int64, reason string) error {
 	return &engine.ErrDamaged{Path: f.name, Off: off, Reason: reason +
-		". This was durable once, so the disk or somebody has changed it; restore the folder from a backup"}
+		". This was durable once, so the disk or somebody has changed it"}
 }

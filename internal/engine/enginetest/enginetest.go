@@ -4,12 +4,14 @@ package enginetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -318,7 +320,8 @@ func (img image) holding(t *testing.T, b []byte) (string, int) {
 	return found[0], bytes.Index(img[found[0]], b)
 }
 
-// isDamage reports whether err is an *engine.ErrDamaged that says where and why.
+// isDamage reports whether err is an *engine.ErrDamaged that says where, why,
+// and once what to do.
 func isDamage(err error) error {
 	var d *engine.ErrDamaged
 	if !errors.As(err, &d) {
@@ -326,6 +329,10 @@ func isDamage(err error) error {
 	}
 	if d.Path == "" || d.Reason == "" {
 		return fmt.Errorf("damage without place or reason: %v", err)
+	}
+	text, place := err.Error(), fmt.Sprintf("%s is damaged at offset %d: ", d.Path, d.Off)
+	if !strings.Contains(text, place) || !strings.HasSuffix(text, "; "+cmp.Or(d.Advice, engine.DamageAdvice)) || strings.Count(text, "backup") != 1 {
+		return fmt.Errorf("damage that does not say where it is and what to do: %v", err)
 	}
 	return nil
 }
