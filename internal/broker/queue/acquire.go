@@ -52,6 +52,7 @@ func (m *Machine) unlock(q *liveQueue) {
 		}
 	}
 	m.end(&b)
+	m.shed(q)
 }
 
 // lockEnds returns when the next of the level's flights ends by itself. Locks of

@@ -68,17 +68,25 @@ func (m *Machine) doomHead(l *liveLevel, o int64, aside bool, why Reason) bool {
 	return true
 }
 
+// shed drops what is too much of a classic queue that got messages back, before
+// any of them is delivered.
+func (m *Machine) shed(q *liveQueue) {
+	if q.regained {
+		q.regained = false
+		m.evict(q)
+	}
+}
+
+// surplus says whether the queue has to drop its head.
+func (q *liveQueue) surplus() bool {
+	s := q.settings()
+	return s.Overflow == DropHead && (s.MaxLength >= 0 && q.readyCount() > s.MaxLength || s.MaxBytes >= 0 && q.readyBytes() > s.MaxBytes)
+}
+
 // evict removes ready heads while the queue is too full. It returns whether it
 // removed any.
 func (m *Machine) evict(q *liveQueue) (any bool) {
-	s := q.settings()
-	if s.Overflow != DropHead {
-		return false
-	}
-	for s.MaxLength >= 0 && q.readyCount() > s.MaxLength || s.MaxBytes >= 0 && q.readyBytes() > s.MaxBytes {
-		if !m.evictHead(q) {
-			break
-		}
+	for q.surplus() && m.evictHead(q) {
 		any = true
 	}
 	return any

@@ -11,6 +11,7 @@ type liveQueue struct {
 	consumers []*consumer // in the order in which they came
 	turns     []*turn     // who is next, the highest consumer priority first
 	active    *consumer   // the one that gets messages, with SingleActive
+	regained  bool        // a classic queue got messages back in this call
 	fading    bool        // the active one is to be replaced when it holds nothing
 	consumed  bool        // there was a consumer
 

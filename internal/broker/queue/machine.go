@@ -275,6 +275,7 @@ func (m *Machine) settleDown() {
 			if !q.gone {
 				m.unlock(q)
 				m.ripen(q)
+				m.shed(q)
 				m.deliver(q)
 			}
 		case w < len(m.waking):

@@ -36,6 +36,7 @@ type modelQueue struct {
 	consumers []*modelConsumer
 	active    ConsumerID
 	consumed  bool
+	regained  bool // got something back, and has not shed what is too much
 	next      map[uint8]int64
 	lease     int64 // ms
 	ids       []string
@@ -174,6 +175,7 @@ func (m *model) unlockAll() {
 			m.release(q, msg, 0, false)
 		}
 	}
+	m.shed()
 }
 
 // ripenAll makes ready what is due.
@@ -318,13 +320,28 @@ func (m *model) drop(q *modelQueue, why Reason, n int64) {
 	m.dropped[modelDrop{q.id, why}] += n
 }
 
+// shed drops what is too much in queues that got something back.
+func (m *model) shed() {
+	for _, q := range m.queues {
+		if q.regained {
+			q.regained = false
+			m.evict(q)
+		}
+	}
+}
+
+// evict drops heads while there are too many.
+func (m *model) evict(q *modelQueue) {
+	for q.spec.Settings.Overflow == DropHead && len(q.heads()) > 0 && q.over(0, 0) {
+		m.discard(q, q.heads()[0], MaxLength)
+	}
+}
+
 // leftovers removes what has to go once everything possible is delivered.
 func (m *model) leftovers() {
 	for _, q := range m.queues {
 		m.expire(q)
-		for q.spec.Settings.Overflow == DropHead && len(q.heads()) > 0 && q.over(0, 0) {
-			m.discard(q, q.heads()[0], MaxLength)
-		}
+		m.evict(q)
 		m.expire(q)
 	}
 }
@@ -457,6 +474,7 @@ func (m *model) release(q *modelQueue, msg *modelMessage, notBefore int64, uncou
 		msg.count++
 	}
 	q.seq++
+	q.regained = q.spec.Kind == Classic
 	msg.seq, msg.notBefore, msg.returned = q.seq, notBefore, true
 	if msg.state = modelDelayed; notBefore <= m.now {
 		q.ripen(msg)

@@ -112,6 +112,7 @@ func (m *Machine) end(b *ending) {
 		m.facts.cameBack = cameBack{l.at(), b.count, b.notBefore, spans}
 		m.log(&m.facts.cameBack)
 		m.lineUpAgain(b, spans)
+		l.q.regained = l.q.spec.Kind == Classic
 	case isDoomed:
 		m.doom(l, spans, b.reason)
 	case isDropped:
