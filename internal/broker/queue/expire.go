@@ -1,24 +1,24 @@
 package queue
 
-// expire removes the ready heads that have expired: of each level, or, where
-// levels are weighed, as long as the next message has.
-func (m *Machine) expire(q *liveQueue) {
+// expire removes the ready heads that have expired by then, ms: of each level,
+// or, where levels are weighed, as long as the next message has.
+func (m *Machine) expire(q *liveQueue, by int64) {
 	if q.weighs() {
-		for l := q.first(); l != nil && m.expireNext(l); l = q.first() {
+		for l := q.first(); l != nil && m.expireNext(l, by); l = q.first() {
 		}
 		return
 	}
 	for _, l := range q.levels {
-		for m.expireNext(l) {
+		for m.expireNext(l, by) {
 		}
 	}
 }
 
-// expireNext removes a level's head if it has expired. It returns false if there
-// is none, or it has to wait.
-func (m *Machine) expireNext(l *liveLevel) bool {
+// expireNext removes a level's head if it has expired by then. It returns false
+// if there is none, or it has to wait.
+func (m *Machine) expireNext(l *liveLevel, by int64) bool {
 	o, aside, ok := l.head()
-	return ok && l.expires(o) <= m.now && m.expireHead(l, o, aside)
+	return ok && l.expires(o) <= by && m.expireHead(l, o, aside)
 }
 
 // expireHead removes a level's head, which has expired, with those behind it

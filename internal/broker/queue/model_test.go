@@ -340,18 +340,22 @@ func (m *model) evict(q *modelQueue) {
 // leftovers removes what has to go once everything possible is delivered.
 func (m *model) leftovers() {
 	for _, q := range m.queues {
-		m.expire(q)
+		if q.spec.Kind == Classic { // what is to go at once goes after what is too much
+			m.expire(q, m.now-1)
+			m.evict(q)
+		}
+		m.expire(q, m.now)
 		m.evict(q)
-		m.expire(q)
+		m.expire(q, m.now)
 	}
 }
 
-// expire removes expired heads.
-func (m *model) expire(q *modelQueue) {
+// expire removes heads that have expired by then.
+func (m *model) expire(q *modelQueue, by int64) {
 	for again := true; again; {
 		again = false
 		for _, msg := range q.heads() {
-			if msg.expiry != 0 && msg.expiry <= m.now {
+			if msg.expiry != 0 && msg.expiry <= by {
 				m.discard(q, msg, Expired)
 				again = true
 			}
