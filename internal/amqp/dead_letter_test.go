@@ -181,6 +181,27 @@ func TestDeadLetterBCC(t *testing.T) {
 	}
 }
 
+// TestNoDeliveryLimit: with a negative delivery limit a message of a quorum queue
+// comes back as often as it likes, and to the end, so that others get their turn.
+func TestNoDeliveryLimit(t *testing.T) {
+	ch := start(t).channel()
+	must(ch.QueueDeclare("q", true, false, false, false, amqp091.Table{"x-queue-type": "quorum", "x-delivery-limit": -1}))(t)
+	for _, body := range []string{"a", "b"} {
+		if err := ch.Publish("", "q", false, false, amqp091.Publishing{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 50 {
+		d := next2(t, ch, "q")
+		if want := []string{"a", "b"}[i%2]; string(d.Body) != want {
+			t.Fatalf("message %d is %q, want %q", i, d.Body, want)
+		}
+		if err := d.Nack(false, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestRejectedBeforeRestart: an answered rejection holds: after a restart the
 // message is in the dead-letter queue and nowhere else.
 func TestRejectedBeforeRestart(t *testing.T) {

@@ -60,7 +60,8 @@ var kindOf = map[string]queue.Kind{
 }
 
 // quorumDeliveryLimit is how often a message of a quorum queue comes back
-// before it is dropped or dead-lettered, unless the queue says otherwise.
+// before it is dropped or dead-lettered, unless the queue says otherwise; with a
+// negative limit there is none.
 const quorumDeliveryLimit = 20
 
 // checkQuorum refuses what quorum queues cannot be (RabbitMQ, "Quorum Queues").
@@ -75,7 +76,7 @@ func checkQuorum(s *queue.Spec, m *wire.QueueDeclare, generated bool) error {
 	case generated:
 		return fmt.Errorf("server-named")
 	}
-	if s.Settings.DeliveryLimit == queue.None {
+	if _, ok := m.Arguments.Get("x-delivery-limit"); !ok {
 		s.Settings.DeliveryLimit = quorumDeliveryLimit
 	}
 	return nil

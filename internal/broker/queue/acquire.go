@@ -48,7 +48,7 @@ func (m *Machine) unlock(q *liveQueue) {
 		for l.lockEnds() <= m.now {
 			o := l.locks.pop().offset
 			q.locks--
-			m.release(&b, l.flights[o], false)
+			m.release(&b, l.flights[o], false, false)
 		}
 	}
 	m.end(&b)

@@ -45,6 +45,7 @@ type facts struct {
 	cameBack  cameBack
 	condemned condemned
 	ripened   ripened
+	requeued  requeued
 	spans     []span
 }
 

@@ -67,6 +67,7 @@ type modelMessage struct {
 	turn      int
 	notBefore int64 // ms
 	returned  bool
+	behind    bool // and it stands behind what was there then
 	delivered bool // somebody had it
 	restarted bool // since it was published
 	channel   ChannelID
@@ -144,7 +145,7 @@ func (m *model) restart() {
 				msg.state = modelDelayed
 			default:
 				msg.state = modelReady
-				if msg.returned {
+				if msg.returned && !msg.behind {
 					q.ripen(msg)
 				}
 			}
@@ -172,7 +173,7 @@ func (m *model) unlockAll() {
 			return cmp.Or(cmp.Compare(b.ref.Level, a.ref.Level), cmp.Compare(a.until, b.until), cmp.Compare(a.ref.Offset, b.ref.Offset))
 		})
 		for _, msg := range over {
-			m.release(q, msg, 0, false)
+			m.release(q, msg, 0, false, false)
 		}
 	}
 	m.shed()
@@ -462,14 +463,14 @@ func (m *model) land(s *Settle) (unknown int64) {
 			case Reject:
 				m.discard(q, msg, Rejected)
 			case Release:
-				m.release(q, msg, unixMillis(s.NotBefore), s.Uncounted)
+				m.release(q, msg, unixMillis(s.NotBefore), s.Uncounted, q.spec.Kind == Quorum && q.spec.Settings.DeliveryLimit < 0)
 			}
 		}
 	}
 	return unknown
 }
 
-func (m *model) release(q *modelQueue, msg *modelMessage, notBefore int64, uncounted bool) {
+func (m *model) release(q *modelQueue, msg *modelMessage, notBefore int64, uncounted, last bool) {
 	if !uncounted {
 		if limit := q.spec.Settings.DeliveryLimit; limit >= 0 && msg.count+1 > uint32(limit) {
 			m.discard(q, msg, DeliveryLimit)
@@ -480,8 +481,15 @@ func (m *model) release(q *modelQueue, msg *modelMessage, notBefore int64, uncou
 	q.seq++
 	q.regained = q.spec.Kind == Classic
 	msg.seq, msg.notBefore, msg.returned = q.seq, notBefore, true
-	if msg.state = modelDelayed; notBefore <= m.now {
+	msg.behind = last && notBefore <= m.now
+	switch {
+	case msg.behind:
+		msg.state, msg.ripe = modelReady, 0
+		msg.after, msg.turn = q.next[msg.ref.Level]-1, q.seq
+	case notBefore <= m.now:
 		q.ripen(msg)
+	default:
+		msg.state = modelDelayed
 	}
 }
 
@@ -602,7 +610,7 @@ func (m *model) closeChannel(ch *modelChannel) {
 		return cmp.Or(cmp.Compare(line(a), line(b)), a.msg.order-b.msg.order)
 	})
 	for _, x := range all {
-		m.release(x.q, x.msg, 0, false)
+		m.release(x.q, x.msg, 0, false, false)
 	}
 	delete(m.channels, ch.id)
 }
