@@ -15,65 +15,74 @@ type Difference struct {
 	// Is says whether what the brokers brought is this difference, at the step
 	// that script[at] is.
 	Is func(script []Step, at int, waxwing, rabbit []string) bool
+	// Without, if not nil, takes out of lines what the difference is about, so
+	// that others can be seen beside it. Of, if not nil, says whether a script
+	// may show it at all.
+	Without func(lines []string) []string
+	Of      func(script []Step) bool
+}
+
+// wordsDiffer is a difference that is a matter of single words of lines.
+func wordsDiffer(name string, of func(script []Step) bool, without func(lines []string) []string) Difference {
+	is := func(script []Step, _ int, waxwing, rabbit []string) bool {
+		return of(script) && slices.Equal(without(waxwing), without(rabbit))
+	}
+	return Difference{Name: name, Is: is, Without: without, Of: of}
 }
 
 // differences are all of them.
 var differences = []Difference{
-	{"rabbitmq-fails", func(_ []Step, _ int, waxwing, rabbit []string) bool {
+	{Name: "rabbitmq-fails", Is: func(_ []Step, _ int, waxwing, rabbit []string) bool {
 		return has(rabbit, "connection.close ReplyCode=541") && !has(waxwing, "ReplyCode=541")
 	}},
-	{"unknown-method", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "unknown-method", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return has(waxwing, "connection.close ReplyCode=540") && has(rabbit, "ended", "without a word")
 	}},
-	{"quorum-global-qos", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-global-qos", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return method[*wire.BasicConsume](script, at) != nil && !has(waxwing, "connection.close") && has(rabbit, "connection.close ReplyCode=540")
 	}},
-	{"quorum-delete-if", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-delete-if", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		m := method[*wire.QueueDelete](script, at)
 		return m != nil && (m.IfUnused || m.IfEmpty) && !has(waxwing, "connection.close") && has(rabbit, "connection.close ReplyCode=540")
 	}},
-	{"quorum-exclusive-consumer", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-exclusive-consumer", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return method[*wire.BasicConsume](script, at) != nil && has(waxwing, "channel.close ReplyCode=403") && !has(rabbit, "channel.close") && declares(script, quorum)
 	}},
-	{"delivery-limit-type", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "delivery-limit-type", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		m := method[*wire.QueueDeclare](script, at)
 		return m != nil && deliveryLimitOfNoNumber(m.Arguments) && has(waxwing, "channel.close ReplyCode=406") && !has(rabbit, "channel.close")
 	}},
-	{"quorum-reject-publish", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-reject-publish", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return declares(script, quorumThatRejects)
 	}},
-	{"tx-is-atomic", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "tx-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		if method[*wire.TxCommit](script, at) == nil {
 			return false
 		}
 		refused := has(waxwing, "channel.close ReplyCode=406") && has(rabbit, "tx.commit-ok") && declares(script, rejects)
 		return refused || slices.Equal(unordered(waxwing), unordered(rabbit))
 	}},
-	{"unbind-exclusive", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "unbind-exclusive", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return method[*wire.QueueUnbind](script, at) != nil && has(waxwing, "channel.close ReplyCode=405") && has(rabbit, "queue.unbind-ok")
 	}},
-	{"priority-expiry", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "priority-expiry", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return declares(script, priorities) && slices.ContainsFunc(script, expires)
 	}},
-	{"dead-letter-delivery-count", func(script []Step, at int, waxwing, rabbit []string) bool {
-		return declares(script, quorum) && slices.Equal(withoutCounts(waxwing), withoutCounts(rabbit))
-	}},
-	{"close-is-atomic", func(script []Step, at int, waxwing, rabbit []string) bool {
+	wordsDiffer("dead-letter-delivery-count", func(script []Step) bool { return declares(script, quorum) }, withoutCounts),
+	{Name: "close-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		ends := at == len(script) || script[at].Leave || method[*wire.ChannelClose](script, at) != nil
 		return ends && has(rabbit, " consumer ") && declares(script, deadLetters)
 	}},
-	{"dead-letter-overtakes", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "dead-letter-overtakes", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return method[*wire.BasicPublish](script, at) != nil && expiresAtOnce(script[at]) && declares(script, deadLetters) && declares(script, quorum)
 	}},
-	{"quorum-fading-consumer", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-fading-consumer", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return has(waxwing, " consumer ") && declares(script, quorumThatFades) && slices.ContainsFunc(script, hasPriority)
 	}},
-	{"qos-counts-get", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "qos-counts-get", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return slices.ContainsFunc(script, limitsChannel) && slices.ContainsFunc(script, gets)
 	}},
-	{"dead-letter-cc", func(_ []Step, _ int, waxwing, rabbit []string) bool {
-		return slices.Equal(withoutCC(waxwing), withoutCC(rabbit))
-	}},
+	wordsDiffer("dead-letter-cc", func([]Step) bool { return true }, withoutCC),
 }
 
 // method is the method of a step, nil if it is no such one.
@@ -208,12 +217,27 @@ func has(lines []string, parts ...string) bool {
 	})
 }
 
-// known is the name of the difference that explains what the brokers did.
+// known is the name of the difference that explains what the brokers did, or of
+// several, with + between them, that do so together.
 func known(script []Step, at int, waxwing, rabbit []string) string {
 	for _, d := range differences {
 		if d.Is(script, at, waxwing, rabbit) {
 			return d.Name
 		}
 	}
-	return ""
+	var names []string
+	for _, d := range differences {
+		if d.Without == nil || !d.Of(script) {
+			continue
+		}
+		a, b := d.Without(waxwing), d.Without(rabbit)
+		if !slices.Equal(a, waxwing) || !slices.Equal(b, rabbit) {
+			names = append(names, d.Name)
+		}
+		waxwing, rabbit = a, b
+	}
+	if !slices.Equal(waxwing, rabbit) {
+		return ""
+	}
+	return strings.Join(names, "+")
 }

@@ -1,6 +1,7 @@
 package amqpdiff
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
@@ -43,6 +44,28 @@ func copied(s Step, header, to string) Step {
 	s.Content.Properties.Headers = wire.MakeTable(wire.Field{Key: header, Value: wire.ArrayValue(wire.MakeArray(wire.TextValue(to)))})
 	s.Content.Properties.Flags.Set(wire.PropHeaders)
 	return s
+}
+
+// TestKnownTogether: two intended differences in one line are known, and a third
+// that is none is not.
+func TestKnownTogether(t *testing.T) {
+	script := []Step{declare("d", "x-queue-type", "quorum")}
+	const dead = `content e #000 "m" from "" key "e"%s {headers={%sx-death:[{reason:S(rejected)}]%s}}`
+	line := func(again, cc, count string) []string { return []string{fmt.Sprintf(dead, again, cc, count)} }
+	waxwing := line("", "", "")
+	for _, c := range []struct {
+		rabbit []string
+		want   string
+	}{
+		{line("", "CC:[S(a)], ", ""), "dead-letter-cc"},
+		{line(" again", "", ""), "dead-letter-delivery-count"},
+		{line(" again", "CC:[S(a)], ", ""), "dead-letter-delivery-count+dead-letter-cc"},
+		{line(" again", "CC:[S(a)], ", ", x:I(1)"), ""},
+	} {
+		if got := known(script, len(script), waxwing, c.rabbit); got != c.want {
+			t.Errorf("%q: %q, want %q", c.rabbit, got, c.want)
+		}
+	}
 }
 
 // intended checks that each intended difference is there, and is told from
@@ -88,6 +111,10 @@ func intended(t *testing.T, p *Pair) {
 		"dead-letter-cc": {
 			declare("d", "x-dead-letter-exchange", "", "x-dead-letter-routing-key", "e"), declare("e"), copied(publish("d", "m", 0, ""), "CC", "nobody"),
 			on(&wire.BasicGet{Queue: "d"}), {Channel: 1, Method: &wire.BasicReject{}, Settle: &Settle{}},
+		},
+		"dead-letter-delivery-count+dead-letter-cc": {
+			declare("d", "x-queue-type", "quorum", "x-dead-letter-exchange", "", "x-dead-letter-routing-key", "e"), declare("e", "x-queue-type", "quorum"),
+			copied(publish("d", "m", 0, ""), "CC", "nobody"), on(&wire.BasicGet{Queue: "d"}), {Channel: 1, Method: &wire.BasicReject{}, Settle: &Settle{}},
 		},
 		"qos-counts-get": {
 			declare("d"), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""), on(&wire.BasicGet{Queue: "d"}),
