@@ -264,6 +264,37 @@ func TestDeadLetterStream(t *testing.T) {
 	}
 }
 
+// TestReleaseByConsumer: what a channel gives back all at once comes back consumer by
+// consumer, what was got before, so that a queue that holds one message need not
+// drop any while a consumer takes each.
+func TestReleaseByConsumer(t *testing.T) {
+	ch := start(t).channel()
+	must(ch.QueueDeclare("q", true, false, false, false, amqp091.Table{"x-max-length": 1}))(t)
+	publish := func(body string) {
+		t.Helper()
+		if err := ch.Publish("", "q", false, false, amqp091.Publishing{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish("a")
+	if d := next2(t, ch, "q"); string(d.Body) != "a" {
+		t.Fatalf("got %q", d.Body)
+	}
+	publish("b")
+	ds := must(ch.Consume("q", "c", false, false, false, false, nil))(t)
+	if d := <-ds; string(d.Body) != "b" || d.Redelivered {
+		t.Fatalf("consumed %q", d.Body)
+	}
+	if err := ch.Nack(0, true, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"a", "b"} {
+		if d := <-ds; string(d.Body) != want || !d.Redelivered {
+			t.Fatalf("consumed %q, want %q again", d.Body, want)
+		}
+	}
+}
+
 // TestNoDeliveryLimit: with a negative delivery limit a message of a quorum queue
 // comes back as often as it likes, and to the end, so that others get their turn.
 func TestNoDeliveryLimit(t *testing.T) {
