@@ -3,6 +3,7 @@ package amqpdiff
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -16,11 +17,7 @@ var (
 	most   = flag.Int("most", 5, "differences after which to stop")
 )
 
-const (
-	shrinkTries = 60
-	// manyScripts are enough to show everything.
-	manyScripts = 1000
-)
+const shrinkTries = 60
 
 // TestDifferential: Waxwing does what RabbitMQ does, but for the differences
 // that are intended.
@@ -30,6 +27,8 @@ func TestDifferential(t *testing.T) {
 	defer p.Close()
 	t.Run("junk", func(t *testing.T) { allJunk(t, p) })
 	t.Run("intended", func(t *testing.T) { intended(t, p) })
+	t.Run("handover", func(t *testing.T) { handover(t, p) })
+	t.Run("rare", func(t *testing.T) { rare(t, p) })
 	t.Run("scripts", func(t *testing.T) { scripts(t, p) })
 }
 
@@ -39,13 +38,19 @@ func scripts(t *testing.T, p *Pair) {
 	if n == 0 {
 		n = harness.Pick(150, 3000)
 	}
-	known := map[string]int{}
+	known, shown := map[string]int{}, map[string]int{}
 	bad := 0
 	for i := range n {
 		s := *seed + uint64(i)
+		before := maps.Clone(p.Seen)
 		found, err := p.Confirm(Generate(s))
 		if err != nil {
 			t.Fatalf("seed %d: %v", s, err)
+		}
+		for name, n := range p.Seen {
+			if n > before[name] {
+				shown[name]++
+			}
 		}
 		switch {
 		case found == nil:
@@ -59,11 +64,9 @@ func scripts(t *testing.T, p *Pair) {
 		}
 	}
 	t.Logf("%d scripts, of which these ended in an intended difference: %v", n, known)
-	t.Logf("seen: %v", p.Seen)
-	for name := range sights {
-		if n >= manyScripts && p.Seen[name] == 0 {
-			t.Errorf("%d scripts have not shown %s", n, name)
-		}
+	t.Logf("scripts that showed: %v", shown)
+	for _, name := range missed(n, shown) {
+		t.Errorf("%d scripts have not shown %s", n, name)
 	}
 }
 
@@ -79,6 +82,20 @@ func allJunk(t *testing.T, p *Pair) {
 		if found != nil && found.Known == "" {
 			t.Errorf("%d: %x\n%s", i, raw, found)
 		}
+	}
+}
+
+// handover checks that a script can be carried out in which a queue was declared
+// anew by another connection, to which it is exclusive, when its first one ends.
+func handover(t *testing.T, p *Pair) {
+	found, err := p.Run([]Step{
+		declare("d"), on(&wire.QueueDelete{Queue: "d"}),
+		{Conn: 1, Channel: 1, Method: &wire.QueueDeclare{Queue: "d", Exclusive: true, NoWait: true}},
+		{Channel: 1, Leave: true},
+	}, Steady)
+	harness.Must(t, err)
+	if found != nil {
+		t.Errorf("step %d\n%s", found.Step, found)
 	}
 }
 

@@ -15,65 +15,80 @@ type Difference struct {
 	// Is says whether what the brokers brought is this difference, at the step
 	// that script[at] is.
 	Is func(script []Step, at int, waxwing, rabbit []string) bool
+	// Without, if not nil, takes out of lines what the difference is about, so
+	// that others can be seen beside it. Of, if not nil, says whether a script
+	// may show it at all.
+	Without func(lines []string) []string
+	Of      func(script []Step) bool
+}
+
+// wordsDiffer is a difference that is a matter of single words of lines.
+func wordsDiffer(name string, of func(script []Step) bool, without func(lines []string) []string) Difference {
+	is := func(script []Step, _ int, waxwing, rabbit []string) bool {
+		return of(script) && slices.Equal(without(waxwing), without(rabbit))
+	}
+	return Difference{Name: name, Is: is, Without: without, Of: of}
 }
 
 // differences are all of them.
 var differences = []Difference{
-	{"rabbitmq-fails", func(_ []Step, _ int, waxwing, rabbit []string) bool {
+	{Name: "rabbitmq-fails", Is: func(_ []Step, _ int, waxwing, rabbit []string) bool {
 		return has(rabbit, "connection.close ReplyCode=541") && !has(waxwing, "ReplyCode=541")
 	}},
-	{"unknown-method", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "unknown-method", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return has(waxwing, "connection.close ReplyCode=540") && has(rabbit, "ended", "without a word")
 	}},
-	{"quorum-global-qos", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-global-qos", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return method[*wire.BasicConsume](script, at) != nil && !has(waxwing, "connection.close") && has(rabbit, "connection.close ReplyCode=540")
 	}},
-	{"quorum-delete-if", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-delete-if", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		m := method[*wire.QueueDelete](script, at)
 		return m != nil && (m.IfUnused || m.IfEmpty) && !has(waxwing, "connection.close") && has(rabbit, "connection.close ReplyCode=540")
 	}},
-	{"quorum-exclusive-consumer", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-exclusive-consumer", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return method[*wire.BasicConsume](script, at) != nil && has(waxwing, "channel.close ReplyCode=403") && !has(rabbit, "channel.close") && declares(script, quorum)
 	}},
-	{"delivery-limit-type", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "delivery-limit-type", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		m := method[*wire.QueueDeclare](script, at)
 		return m != nil && deliveryLimitOfNoNumber(m.Arguments) && has(waxwing, "channel.close ReplyCode=406") && !has(rabbit, "channel.close")
 	}},
-	{"quorum-reject-publish", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-reject-publish", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return declares(script, quorumThatRejects)
 	}},
-	{"tx-is-atomic", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "tx-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		if method[*wire.TxCommit](script, at) == nil {
 			return false
 		}
 		refused := has(waxwing, "channel.close ReplyCode=406") && has(rabbit, "tx.commit-ok") && declares(script, rejects)
 		return refused || slices.Equal(unordered(waxwing), unordered(rabbit))
 	}},
-	{"unbind-exclusive", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "unbind-exclusive", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return method[*wire.QueueUnbind](script, at) != nil && has(waxwing, "channel.close ReplyCode=405") && has(rabbit, "queue.unbind-ok")
 	}},
-	{"priority-expiry", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "priority-expiry", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return declares(script, priorities) && slices.ContainsFunc(script, expires)
 	}},
-	{"dead-letter-delivery-count", func(script []Step, at int, waxwing, rabbit []string) bool {
-		return declares(script, quorum) && slices.Equal(withoutCounts(waxwing), withoutCounts(rabbit))
-	}},
-	{"close-is-atomic", func(script []Step, at int, waxwing, rabbit []string) bool {
+	wordsDiffer("dead-letter-delivery-count", func(script []Step) bool { return declares(script, quorum) }, withoutCounts),
+	{Name: "close-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		ends := at == len(script) || script[at].Leave || method[*wire.ChannelClose](script, at) != nil
 		return ends && has(rabbit, " consumer ") && declares(script, deadLetters)
 	}},
-	{"dead-letter-overtakes", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "dead-letter-overtakes", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return method[*wire.BasicPublish](script, at) != nil && expiresAtOnce(script[at]) && declares(script, deadLetters) && declares(script, quorum)
 	}},
-	{"quorum-fading-consumer", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-fading-consumer", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return has(waxwing, " consumer ") && declares(script, quorumThatFades) && slices.ContainsFunc(script, hasPriority)
 	}},
-	{"qos-counts-get", func(script []Step, at int, waxwing, rabbit []string) bool {
+	{Name: "quorum-requeue-priority", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
+		return declares(script, quorumWithoutLimit) && slices.ContainsFunc(script, isHigh) && slices.ContainsFunc(script, requeues)
+	}},
+	{Name: "qos-counts-get", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return slices.ContainsFunc(script, limitsChannel) && slices.ContainsFunc(script, gets)
 	}},
-	{"dead-letter-cc", func(_ []Step, _ int, waxwing, rabbit []string) bool {
-		return slices.Equal(withoutCC(waxwing), withoutCC(rabbit))
+	{Name: "qos-turn", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
+		return sharesLimit(script) && !slices.ContainsFunc(onlyIn(waxwing, rabbit), isNoDelivery) && !slices.ContainsFunc(onlyIn(rabbit, waxwing), isNoDelivery)
 	}},
+	wordsDiffer("dead-letter-cc", func([]Step) bool { return true }, withoutCC),
 }
 
 // method is the method of a step, nil if it is no such one.
@@ -115,6 +130,28 @@ func quorumThatFades(t wire.Table) bool {
 	return yes && quorum(t)
 }
 
+func quorumWithoutLimit(t wire.Table) bool {
+	v, _ := t.Get("x-delivery-limit")
+	n, ok := v.Int()
+	return ok && n < 0 && quorum(t)
+}
+
+// isHigh says whether a step publishes what has a high priority in a quorum queue.
+func isHigh(s Step) bool { return s.Content != nil && s.Content.Properties.Priority > 4 }
+
+// requeues says whether a step gives back what may be had again.
+func requeues(s Step) bool {
+	switch m := s.Method.(type) {
+	case *wire.BasicNack:
+		return m.Requeue
+	case *wire.BasicReject:
+		return m.Requeue
+	case *wire.BasicRecover, *wire.BasicRecoverAsync:
+		return true
+	}
+	return false
+}
+
 func hasPriority(s Step) bool {
 	m, ok := s.Method.(*wire.BasicConsume)
 	if ok {
@@ -137,6 +174,38 @@ func deadLetters(t wire.Table) bool {
 func limitsChannel(s Step) bool {
 	m, ok := s.Method.(*wire.BasicQos)
 	return ok && m.Global && m.PrefetchCount > 0
+}
+
+// sharesLimit says whether a script has a channel with a global limit and several
+// consumers.
+func sharesLimit(script []Step) bool {
+	type channel struct {
+		conn   int
+		number uint16
+	}
+	limited, consumers := map[channel]bool{}, map[channel]int{}
+	for _, s := range script {
+		at := channel{s.Conn, s.Channel}
+		limited[at] = limited[at] || limitsChannel(s)
+		if _, ok := s.Method.(*wire.BasicConsume); ok {
+			consumers[at]++
+		}
+		if limited[at] && consumers[at] > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// onlyIn are the lines that the others have not.
+func onlyIn(lines, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return slices.Contains(others, line) })
+}
+
+// isNoDelivery says whether a line is neither a delivery nor what a queue is left
+// with.
+func isNoDelivery(line string) bool {
+	return !strings.Contains(line, " consumer ") && !strings.HasPrefix(line, "queue ")
 }
 
 func gets(s Step) bool {
@@ -208,12 +277,27 @@ func has(lines []string, parts ...string) bool {
 	})
 }
 
-// known is the name of the difference that explains what the brokers did.
+// known is the name of the difference that explains what the brokers did, or of
+// several, with + between them, that do so together.
 func known(script []Step, at int, waxwing, rabbit []string) string {
 	for _, d := range differences {
 		if d.Is(script, at, waxwing, rabbit) {
 			return d.Name
 		}
 	}
-	return ""
+	var names []string
+	for _, d := range differences {
+		if d.Without == nil || !d.Of(script) {
+			continue
+		}
+		a, b := d.Without(waxwing), d.Without(rabbit)
+		if !slices.Equal(a, waxwing) || !slices.Equal(b, rabbit) {
+			names = append(names, d.Name)
+		}
+		waxwing, rabbit = a, b
+	}
+	if !slices.Equal(waxwing, rabbit) {
+		return ""
+	}
+	return strings.Join(names, "+")
 }

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
@@ -55,16 +56,45 @@ func (c *conn) settle(ch *channel, kind queue.SettleKind, tag uint64, multiple b
 }
 
 // settleHeld gathers a settlement. One that goes on where the last one ends
-// becomes part of it.
+// becomes part of it. What comes back does so as in RabbitMQ, one after another
+// and with what that brings about in between: first each message that was got,
+// then what the consumers hold, by their tags.
 func (c *conn) settleHeld(ch *channel, kind queue.SettleKind, hs []held) {
-	if kind == queue.Release {
-		slices.SortFunc(hs, func(a, b held) int { return int(a.tag) - int(b.tag) })
+	if kind != queue.Release {
+		c.gatherSettle(ch, kind, hs)
+		return
 	}
+	slices.SortFunc(hs, compareReleases)
+	for len(hs) > 0 {
+		n := 1
+		for n < len(hs) && hs[n].consumer != nil && hs[n].releaseKey() == hs[0].releaseKey() {
+			n++
+		}
+		c.gatherSettle(ch, kind, hs[:n])
+		hs = hs[n:]
+	}
+}
+
+// compareReleases sorts what a client gives back by when it comes back.
+func compareReleases(a, b held) int {
+	return cmp.Or(cmp.Compare(a.releaseKey(), b.releaseKey()), cmp.Compare(a.tag, b.tag))
+}
+
+// releaseKey is what comes before a delivery's tag when it is given back.
+func (h *held) releaseKey() string {
+	if h.consumer == nil {
+		return ""
+	}
+	return h.consumer.tag
+}
+
+// gatherSettle adds one settlement to the batch.
+func (c *conn) gatherSettle(ch *channel, kind queue.SettleKind, hs []held) {
 	refs := ranges(hs)
 	if len(refs) == 0 {
 		return // all of streams
 	}
-	if n := len(c.batch); n > 0 {
+	if n := len(c.batch); n > 0 && kind != queue.Release {
 		if last := c.batch[n-1].Settle; last != nil && last.Kind == kind && last.Channel == ch.id {
 			last.Refs = append(last.Refs, refs...)
 			return

@@ -51,7 +51,7 @@ func (c *conn) basicPublish(ch *channel, p *content, body []byte) error {
 		publish.Batch = stored.AppendBatch(make([]byte, 0, stored.BatchBytes()))
 	}
 	for _, stream := range to.streams {
-		publish.Appends = append(publish.Appends, streamAppend(stream, &stored))
+		publish.Appends = append(publish.Appends, stream.Append(recordOf(&stored)))
 	}
 	item := broker.SessionItem{Publish: publish}
 	if ch.tx != nil {

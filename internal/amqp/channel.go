@@ -48,10 +48,11 @@ type unacked struct {
 
 // held is a delivery.
 type held struct {
-	tag    uint64
-	ref    queue.Ref
-	stream *streamConsumer // of a stream's message; ref means nothing then
-	done   bool
+	tag      uint64
+	ref      queue.Ref
+	consumer *consumer       // nil: it was got, or is a stream's
+	stream   *streamConsumer // of a stream's message; ref means nothing then
+	done     bool
 }
 
 func (u *unacked) push(h held) {

@@ -2,6 +2,7 @@ package amqp_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -176,6 +177,140 @@ func TestDeadLetterBCC(t *testing.T) {
 			t.Errorf("in %s: %+v", queue, d)
 		}
 		if err := d.Reject(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDeadLetterStream: a stream queue gets dead letters as records, whether it is
+// bound to the dead-letter exchange or named by the default one, and each once,
+// also while a queue beside it is full.
+func TestDeadLetterStream(t *testing.T) {
+	n := start(t)
+	ch := n.channel()
+	stream := func(name string) {
+		t.Helper()
+		must(ch.QueueDeclare(name, true, false, false, false, amqp091.Table{"x-queue-type": "stream"}))(t)
+	}
+	queue := func(name string, args amqp091.Table) {
+		t.Helper()
+		must(ch.QueueDeclare(name, true, false, false, false, args))(t)
+	}
+	stream("log")
+	stream("named")
+	if err := ch.ExchangeDeclare("dlx", "fanout", true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	queue("full", amqp091.Table{"x-max-length": 1, "x-overflow": "reject-publish"})
+	for _, name := range []string{"log", "full"} {
+		if err := ch.QueueBind(name, "", "dlx", false, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	queue("bound", amqp091.Table{"x-dead-letter-exchange": "dlx"})
+	queue("direct", amqp091.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "named"})
+	queue("refuses", amqp091.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "named", "x-max-length": 0, "x-overflow": "reject-publish-dlx"})
+	reject := func(queue, body string) {
+		t.Helper()
+		if err := ch.Publish("", queue, false, false, amqp091.Publishing{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := next2(t, ch, queue).Reject(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	records := func(topic string, bodies ...string) {
+		t.Helper()
+		var got []string
+		for range 2000 {
+			got = got[:0]
+			for _, r := range n.readTopic(topic) {
+				got = append(got, string(r.Value)+" "+header(r, "amqp.routing-key"))
+			}
+			if len(got) >= len(bodies) {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		if !slices.Equal(got, bodies) {
+			t.Fatalf("%s: %q, want %q", topic, got, bodies)
+		}
+	}
+	reject("bound", "a")
+	records("log", "a bound")
+	reject("bound", "b") // for which there is no room in the queue
+	records("log", "a bound", "b bound")
+	reject("direct", "c")
+	records("named", "c named")
+	if err := ch.Publish("", "refuses", false, false, amqp091.Publishing{Body: []byte("d")}); err != nil {
+		t.Fatal(err)
+	}
+	records("named", "c named", "d named")
+
+	if d := next(t, ch, "full"); string(d.Body) != "a" {
+		t.Fatalf("the queue has %q", d.Body)
+	}
+	if d := next(t, ch, "full"); string(d.Body) != "b" {
+		t.Fatalf("the queue has %q", d.Body)
+	}
+	records("log", "a bound", "b bound")
+
+	if err := ch.Qos(1, 0, false); err != nil {
+		t.Fatal(err)
+	}
+	ds := must(ch.Consume("log", "", false, false, false, false, amqp091.Table{"x-stream-offset": "first"}))(t)
+	if d := <-ds; string(d.Body) != "a" || len(deaths(t, d)) != 1 || d.Headers["x-first-death-queue"] != "bound" {
+		t.Fatalf("from the stream: %+v", d)
+	}
+}
+
+// TestReleaseByConsumer: what a channel gives back all at once comes back consumer by
+// consumer, what was got before, so that a queue that holds one message need not
+// drop any while a consumer takes each.
+func TestReleaseByConsumer(t *testing.T) {
+	ch := start(t).channel()
+	must(ch.QueueDeclare("q", true, false, false, false, amqp091.Table{"x-max-length": 1}))(t)
+	publish := func(body string) {
+		t.Helper()
+		if err := ch.Publish("", "q", false, false, amqp091.Publishing{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish("a")
+	if d := next2(t, ch, "q"); string(d.Body) != "a" {
+		t.Fatalf("got %q", d.Body)
+	}
+	publish("b")
+	ds := must(ch.Consume("q", "c", false, false, false, false, nil))(t)
+	if d := <-ds; string(d.Body) != "b" || d.Redelivered {
+		t.Fatalf("consumed %q", d.Body)
+	}
+	if err := ch.Nack(0, true, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"a", "b"} {
+		if d := <-ds; string(d.Body) != want || !d.Redelivered {
+			t.Fatalf("consumed %q, want %q again", d.Body, want)
+		}
+	}
+}
+
+// TestNoDeliveryLimit: with a negative delivery limit a message of a quorum queue
+// comes back as often as it likes, and to the end, so that others get their turn.
+func TestNoDeliveryLimit(t *testing.T) {
+	ch := start(t).channel()
+	must(ch.QueueDeclare("q", true, false, false, false, amqp091.Table{"x-queue-type": "quorum", "x-delivery-limit": -1}))(t)
+	for _, body := range []string{"a", "b"} {
+		if err := ch.Publish("", "q", false, false, amqp091.Publishing{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 50 {
+		d := next2(t, ch, "q")
+		if want := []string{"a", "b"}[i%2]; string(d.Body) != want {
+			t.Fatalf("message %d is %q, want %q", i, d.Body, want)
+		}
+		if err := d.Nack(false, true); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -39,7 +39,7 @@ func (c *conn) Deliver(ds []queue.Delivery) {
 func (ch *channel) hold(k *consumer, d *queue.Delivery, noAck bool) *delivery {
 	ch.tag++
 	if !noAck {
-		ch.held.push(held{tag: ch.tag, ref: d.Ref})
+		ch.held.push(held{tag: ch.tag, ref: d.Ref, consumer: k})
 	}
 	return &delivery{ch: ch, consumer: k, tag: ch.tag, at: *d, noAck: noAck}
 }

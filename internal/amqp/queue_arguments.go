@@ -17,8 +17,15 @@ func (c *conn) queueSpec(m *wire.QueueDeclare, generated bool) (queue.Spec, erro
 		Name: m.Queue, Durable: m.Durable, Exclusive: c.owner(m.Exclusive), AutoDelete: m.AutoDelete,
 		Settings: queue.NoSettings(), Arguments: m.Arguments.Clone().Bytes(),
 	}
+	_, there := c.vhost.Queue(m.Queue)
+	faults := map[string]error{}
 	for key, v := range distinct(m.Arguments) {
 		if err := c.queueArgument(&s, key, v); err != nil {
+			faults[key] = err
+		}
+	}
+	for key := range distinct(m.Arguments) {
+		if err := faults[key]; err != nil && !(there && ofAnother(s.Kind, key)) {
 			return s, errf(wire.PreconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s': %v", key, m.Queue, c.vhost.Name(), err)
 		}
 	}
@@ -26,13 +33,9 @@ func (c *conn) queueSpec(m *wire.QueueDeclare, generated bool) (queue.Spec, erro
 	if _, ok := m.Arguments.Get("x-dead-letter-routing-key"); ok && !s.Settings.HasDeadLetter {
 		return s, errf(wire.PreconditionFailed, "invalid arg 'x-dead-letter-routing-key' for queue '%s' in vhost '%s': routing_key_but_no_dlx_defined", m.Queue, c.vhost.Name())
 	}
-	_, there := c.vhost.Queue(m.Queue)
-	s.Compared = slices.DeleteFunc(s.Compared, func(a queue.Argument) bool {
-		kind, special := kindOf[a.Name]
-		return special && kind != s.Kind
-	})
+	s.Compared = slices.DeleteFunc(s.Compared, func(a queue.Argument) bool { return ofAnother(s.Kind, a.Name) })
 	for key := range distinct(m.Arguments) {
-		if kind, special := kindOf[key]; special && kind != s.Kind && !there { // what is there is not judged
+		if ofAnother(s.Kind, key) && !there { // what is there is not judged
 			return s, errf(wire.PreconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s' of this queue type", key, m.Queue, c.vhost.Name())
 		}
 	}
@@ -59,8 +62,15 @@ var kindOf = map[string]queue.Kind{
 	"x-max-age": ofStreams, "x-stream-max-segment-size-bytes": ofStreams, "x-initial-cluster-size": ofStreams,
 }
 
+// ofAnother says whether an argument is of another kind of queue.
+func ofAnother(kind queue.Kind, argument string) bool {
+	k, special := kindOf[argument]
+	return special && k != kind
+}
+
 // quorumDeliveryLimit is how often a message of a quorum queue comes back
-// before it is dropped or dead-lettered, unless the queue says otherwise.
+// before it is dropped or dead-lettered, unless the queue says otherwise; with a
+// negative limit there is none.
 const quorumDeliveryLimit = 20
 
 // checkQuorum refuses what quorum queues cannot be (RabbitMQ, "Quorum Queues").
@@ -75,7 +85,7 @@ func checkQuorum(s *queue.Spec, m *wire.QueueDeclare, generated bool) error {
 	case generated:
 		return fmt.Errorf("server-named")
 	}
-	if s.Settings.DeliveryLimit == queue.None {
+	if _, ok := m.Arguments.Get("x-delivery-limit"); !ok {
 		s.Settings.DeliveryLimit = quorumDeliveryLimit
 	}
 	return nil

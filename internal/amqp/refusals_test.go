@@ -123,6 +123,8 @@ func TestDeclareAgain(t *testing.T) {
 	n.refuses(other, "a shared one as exclusive", 405, declare("shared", true, true, amqp091.Table{"x-max-length": 1}))
 	n.refuses(other, "naming the kind that it has", 0, declare("shared", true, false, amqp091.Table{"x-queue-type": "classic"}))
 	n.refuses(other, "an argument of another kind", 0, declare("shared", true, false, amqp091.Table{"x-delivery-limit": 1}))
+	n.refuses(other, "a bad argument of another kind", 0, declare("shared", true, false, amqp091.Table{"x-dead-letter-strategy": 1}))
+	n.refuses(other, "a new queue with one", 406, declare("new", true, false, amqp091.Table{"x-dead-letter-strategy": 1}))
 	n.refuses(other, "a name that the broker made up", 403, declare(gen.Name, true, false, nil))
 	n.refuses(mine, "no name, passive", 404, func(ch *amqp091.Channel) error {
 		must(ch.QueueDeclare("shared", true, false, false, false, nil))(t)

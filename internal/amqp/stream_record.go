@@ -36,16 +36,6 @@ const (
 	headerKafkaTime  = "kafka-timestamp"
 )
 
-// streamAppend is a message as a record for a stream.
-func streamAppend(s broker.Stream, m *broker.Message) broker.AppendItem {
-	batch := record.Append(nil, record.BatchSpec{Records: []record.Record{recordOf(m)}})
-	h, err := record.ReadHeader(batch)
-	if err != nil {
-		panic(err) // just made
-	}
-	return broker.AppendItem{Partition: s.Partition, Batch: batch, Header: h}
-}
-
 // recordOf is a message as a record. The record aliases the message's body. What
 // is empty stays so: null would be a tombstone.
 func recordOf(m *broker.Message) record.Record {
@@ -198,6 +188,9 @@ func setProperty(p *wire.Properties, header, value string) bool {
 	}
 	return false
 }
+
+// ToRecord implements broker.Protocol.
+func (s *Server) ToRecord(m *broker.Message) record.Record { return recordOf(m) }
 
 // FromRecord implements broker.Protocol: a record of a topic that is routed to
 // queues.

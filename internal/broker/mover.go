@@ -39,6 +39,9 @@ type Protocol interface {
 	DeadLetter(Letter) (Redirect, bool)
 	// FromRecord makes a message of a topic's record. It keeps nothing of r.
 	FromRecord(topic string, r record.Record) Routed
+	// ToRecord makes of a message the record that a stream queue keeps. It
+	// may alias m.
+	ToRecord(m *Message) record.Record
 }
 
 // SetProtocol says who knows the protocol of the queues. Until it is called
@@ -52,21 +55,24 @@ func (b *Broker) SetProtocol(p Protocol) {
 
 // mover moves dead letters: it reads a message, has it addressed, and comes
 // back to the sequencer with its bytes. Adding and settling are one entry, so
-// a letter is never lost, and after a crash it is fetched again.
+// a letter is never lost, and after a crash it is fetched again. Streams, which may
+// be in other shards, get it before that: a crash in between makes them get it
+// twice.
 type mover struct {
 	s *shard
 
-	mu      sync.Mutex
-	how     Protocol
-	waiting []queue.Fetch
-	refused []refusedLetter
-	wake    chan struct{}
-	stop    chan struct{}
-	once    sync.Once
+	mu       sync.Mutex
+	how      Protocol
+	waiting  []queue.Fetch
+	refused  []refusedLetter
+	streamed map[queue.Ref]struct{} // letters that the streams have, but not the queues
+	wake     chan struct{}
+	stop     chan struct{}
+	once     sync.Once
 }
 
 func newMover(s *shard) *mover {
-	return &mover{s: s, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	return &mover{s: s, streamed: map[queue.Ref]struct{}{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
 func (m *mover) set(d Protocol) {
@@ -139,11 +145,58 @@ func (m *mover) step(ctx context.Context, messages *MessageReader) {
 		m.publish(ctx, how, l)
 	}
 	for _, f := range fs {
-		c := m.command(ctx, messages, how, f)
-		if !m.s.inbox.put(ctx, control, c, 0) {
-			return
+		m.move(ctx, m.command(ctx, messages, how, f))
+	}
+}
+
+// move has the streams get a letter, and once it is durable there, the queues.
+func (m *mover) move(ctx context.Context, c *moveCommand) {
+	if len(c.appends) == 0 || m.isStreamed(c.ref) {
+		m.s.inbox.put(ctx, control, c, 0)
+		return
+	}
+	m.s.b.Append(ctx, &AppendRequest{Items: c.appends, Done: func(req *AppendRequest) {
+		for i := range req.Items {
+			c.failed = c.failed || req.Items[i].Err != nil
+		}
+		if !c.failed && len(c.targets) > 0 {
+			m.noteStreamed(c.ref)
+		}
+		m.s.inbox.put(context.Background(), control, c, 0)
+	}})
+}
+
+func (m *mover) isStreamed(ref queue.Ref) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.streamed[ref]
+	return ok
+}
+
+// streamedSweep is how often, in letters, the mover forgets those of queues that
+// were deleted.
+const streamedSweep = 1024
+
+// noteStreamed remembers that the streams have a letter, so that they do not get
+// it again while a queue refuses it.
+func (m *mover) noteStreamed(ref queue.Ref) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.streamed[ref] = struct{}{}
+	if len(m.streamed)%streamedSweep == 0 {
+		for r := range m.streamed {
+			if m.s.b.queueByID(r.Queue) == nil {
+				delete(m.streamed, r)
+			}
 		}
 	}
+}
+
+// moved forgets a letter that is settled.
+func (m *mover) moved(ref queue.Ref) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.streamed, ref)
 }
 
 // publish addresses a letter that is in no queue.
@@ -157,6 +210,9 @@ func (m *mover) publish(ctx context.Context, how Protocol, l refusedLetter) {
 	m.address(how, info, msg, queue.MaxLength, 0, c)
 	if len(c.targets) > 0 {
 		m.s.inbox.put(ctx, control, c, 0)
+	}
+	if len(c.appends) > 0 {
+		m.s.b.Append(ctx, &AppendRequest{Items: c.appends, Done: func(*AppendRequest) {}})
 	}
 }
 
@@ -194,6 +250,8 @@ func (m *mover) address(how Protocol, info *QueueInfo, msg Message, why queue.Re
 		}
 		if q, ok := m.s.b.queue(info.VHost, name); ok {
 			c.targets = append(c.targets, q.ID)
+		} else if s, ok := m.s.b.stream(info.VHost, name); ok {
+			c.appends = append(c.appends, s.Append(how.ToRecord(&r.Message)))
 		}
 	}
 	c.meta = r.Meta
@@ -209,6 +267,7 @@ type moveCommand struct {
 	targets []queue.ID
 	meta    queue.Message
 	batch   []byte
+	appends []AppendItem // for streams, which get it first
 }
 
 func (c *moveCommand) refuse(error) {}
@@ -231,6 +290,9 @@ func (c *moveCommand) decide(s *shard, now int64) {
 	p := Publish{Targets: c.targets, Batch: c.batch}
 	var it SessionItem
 	s.decideQueues(now, &queue.Move{Ref: c.ref, Targets: c.targets, Message: c.meta}, func(reply queue.Reply) []journal.Data {
+		if len(c.appends) > 0 && reply.(*queue.MoveReply).Err != queue.Refused {
+			s.mover.moved(c.ref)
+		}
 		return it.take(s, &p, reply.(*queue.MoveReply).Placed, nil)
 	})
 	s.releaseEffects()

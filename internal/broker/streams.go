@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 	"strings"
+
+	"github.com/waxwing-mq/waxwing/internal/record"
 )
 
 // streamVHost is the vhost in which topics are seen as stream queues.
@@ -17,13 +19,26 @@ type Stream struct {
 	Partition *Partition
 }
 
+// Append is a record, in a batch of its own, for the stream.
+func (s Stream) Append(r record.Record) AppendItem {
+	batch := record.Append(nil, record.BatchSpec{Records: []record.Record{r}})
+	h, err := record.ReadHeader(batch)
+	if err != nil {
+		panic(err) // just made
+	}
+	return AppendItem{Partition: s.Partition, Batch: batch, Header: h}
+}
+
 // Stream returns the stream queue of that name. There are some in the vhost "/"
 // only. A queue of the same name is found first by those who look for both.
-func (v *VHost) Stream(name string) (Stream, bool) {
-	if v.name != streamVHost || name == "" {
+func (v *VHost) Stream(name string) (Stream, bool) { return v.b.stream(v.name, name) }
+
+// stream is the stream queue of that name in a vhost.
+func (b *Broker) stream(vhost, name string) (Stream, bool) {
+	if vhost != streamVHost || name == "" {
 		return Stream{}, false
 	}
-	if t, ok := v.b.Topic(name); ok && len(t.Partitions) == 1 {
+	if t, ok := b.Topic(name); ok && len(t.Partitions) == 1 {
 		return Stream{t, t.Partitions[0]}, true
 	}
 	i := strings.LastIndexByte(name, '-')
@@ -34,7 +49,7 @@ func (v *VHost) Stream(name string) (Stream, bool) {
 	if err != nil || n < 0 || strconv.Itoa(n) != name[i+1:] {
 		return Stream{}, false
 	}
-	t, ok := v.b.Topic(name[:i])
+	t, ok := b.Topic(name[:i])
 	if !ok || len(t.Partitions) < 2 || n >= len(t.Partitions) {
 		return Stream{}, false
 	}

@@ -48,10 +48,11 @@ func (m *Machine) unlock(q *liveQueue) {
 		for l.lockEnds() <= m.now {
 			o := l.locks.pop().offset
 			q.locks--
-			m.release(&b, l.flights[o], false)
+			m.release(&b, l.flights[o], false, false)
 		}
 	}
 	m.end(&b)
+	m.shed(q)
 }
 
 // lockEnds returns when the next of the level's flights ends by itself. Locks of

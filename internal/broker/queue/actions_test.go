@@ -291,7 +291,7 @@ func (w *world) getFrom(t *rapid.T, q *modelQueue, conn ConnectionID, ch Channel
 		if r.Found {
 			w.handed(t, q, &r.Delivery)
 			if q.spec.Kind == Classic || noAck {
-				w.model.expire(q)
+				w.model.expire(q, w.model.now)
 			}
 		} else if msg := w.model.next(q); msg != nil {
 			t.Fatalf("%v is there and was not got", msg.ref)

@@ -59,7 +59,7 @@ func (m *Machine) dropChannel(ch *channel) {
 	slices.SortStableFunc(flights, func(a, b *flight) int { return cmp.Compare(a.closeOrder(), b.closeOrder()) })
 	var b ending
 	for _, f := range flights {
-		m.release(&b, f, false)
+		m.release(&b, f, false, false)
 	}
 	m.end(&b)
 	delete(m.channels, ch.id)

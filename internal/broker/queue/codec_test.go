@@ -129,6 +129,7 @@ func TestEntryBytes(t *testing.T) {
 		{&cameBack{a, 2, 1, []span{{4, 5}, {1, 2}}}, []byte{7, 0xac, 2, 5, 2, 2, 2, 8, 1, 7, 1}},
 		{&condemned{a, Expired, []span{{0, 3}}}, []byte{8, 0xac, 2, 5, 2, 1, 0, 3}},
 		{&ripened{a, []span{{4, 5}, {1, 2}}}, []byte{9, 0xac, 2, 5, 2, 8, 1, 7, 1}},
+		{&requeued{a, 3, []span{{4, 5}, {1, 2}}}, []byte{10, 0xac, 2, 5, 3, 2, 8, 1, 7, 1}},
 	} {
 		if got := c.fact.encode(nil); !bytes.Equal(got, c.want) {
 			t.Errorf("%T: got %v, want %v", c.fact, got, c.want)
@@ -159,7 +160,7 @@ func TestApplyCut(t *testing.T) {
 
 // factBegins says whether b may be the first byte of a fact. In the samples no
 // cut between facts is before another byte.
-func factBegins(b byte) bool { return b > 0 && b <= factRipened }
+func factBegins(b byte) bool { return b > 0 && b <= factRequeued }
 
 func TestApplyRefuses(t *testing.T) {
 	huge := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}
@@ -174,7 +175,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"version 0", []byte{0}, ErrMalformed},
 		{"a newer version", []byte{entryVersion + 1, 0xff}, ErrNewer},
 		{"fact 0", []byte{1, 0}, ErrMalformed},
-		{"a newer fact", []byte{1, factRipened + 1}, ErrNewer},
+		{"a newer fact", []byte{1, factRequeued + 1}, ErrNewer},
 		{"a name twice", again, ErrMalformed},
 		{"a queue that is not there", []byte{1, factDeleted, 3}, ErrMalformed},
 		{"a level that is not there", []byte{1, factMarked, 1, 4, 9}, ErrMalformed},
@@ -193,6 +194,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"a settled one that came back", []byte{1, factReturned, 1, 5, 1, 0, 1, 8, 1}, ErrMalformed},
 		{"one below the floor that came back", []byte{1, factReturned, 1, 5, 1, 0, 1, 0, 1}, ErrMalformed},
 		{"one due that was not for later", []byte{1, factRipened, 1, 5, 1, 6, 1}, ErrMalformed},
+		{"a settled one that was requeued", []byte{1, factRequeued, 1, 5, 1, 1, 8, 1}, ErrMalformed},
 		{"doomed for no reason", []byte{1, factDoomed, 1, 5, 0, 1, 2, 1}, ErrMalformed},
 	} {
 		if err := sampleDurable(t).Apply(c.bytes); !errors.Is(err, c.want) {

@@ -67,9 +67,9 @@ type apart struct {
 	place     place  // where it stands among the others; none: at its offset
 }
 
-// place is where a message that was published for later stands since it became
-// due: behind the message with the offset after, and behind those that became
-// due there before it, which have a lower turn.
+// place is where a message stands that became due, or came back behind all that
+// were there: behind the message with the offset after, and behind those that
+// did so there before it, which have a lower turn.
 type place struct {
 	after int64
 	turn  uint64 // above zero; zero: there is no such place
@@ -82,6 +82,7 @@ const (
 	returned                       // came back
 	doomed                         // is to be dead-lettered, or dropped
 	due                            // published for later, and that has come
+	behind                         // came back, and stands behind what was there
 )
 
 // NewDurable returns the state of a shard without queues.
@@ -308,6 +309,20 @@ func (q *queue) putApart(l *level, from, to int64, a apart) bool {
 			a.place = was.place
 		}
 		l.setApart(o, a)
+	}
+	return true
+}
+
+// requeue says of [from, to), all of it not settled, that it came back, and where
+// it stands now: each message behind all that are there.
+func (q *queue) requeue(l *level, from, to int64, count uint32) bool {
+	if !q.putApart(l, from, to, apart{state: behind, count: count}) {
+		return false
+	}
+	for o := from; o < to; o++ {
+		a := l.apart[o]
+		a.place = place{l.next - 1, a.seq}
+		l.apart[o] = a
 	}
 	return true
 }

@@ -1,24 +1,24 @@
 package queue
 
-// expire removes the ready heads that have expired: of each level, or, where
-// levels are weighed, as long as the next message has.
-func (m *Machine) expire(q *liveQueue) {
+// expire removes the ready heads that have expired by then, ms: of each level,
+// or, where levels are weighed, as long as the next message has.
+func (m *Machine) expire(q *liveQueue, by int64) {
 	if q.weighs() {
-		for l := q.first(); l != nil && m.expireNext(l); l = q.first() {
+		for l := q.first(); l != nil && m.expireNext(l, by); l = q.first() {
 		}
 		return
 	}
 	for _, l := range q.levels {
-		for m.expireNext(l) {
+		for m.expireNext(l, by) {
 		}
 	}
 }
 
-// expireNext removes a level's head if it has expired. It returns false if there
-// is none, or it has to wait.
-func (m *Machine) expireNext(l *liveLevel) bool {
+// expireNext removes a level's head if it has expired by then. It returns false
+// if there is none, or it has to wait.
+func (m *Machine) expireNext(l *liveLevel, by int64) bool {
 	o, aside, ok := l.head()
-	return ok && l.expires(o) <= m.now && m.expireHead(l, o, aside)
+	return ok && l.expires(o) <= by && m.expireHead(l, o, aside)
 }
 
 // expireHead removes a level's head, which has expired, with those behind it
@@ -68,17 +68,25 @@ func (m *Machine) doomHead(l *liveLevel, o int64, aside bool, why Reason) bool {
 	return true
 }
 
+// shed drops what is too much of a classic queue that got messages back, before
+// any of them is delivered.
+func (m *Machine) shed(q *liveQueue) {
+	if q.regained {
+		q.regained = false
+		m.evict(q)
+	}
+}
+
+// surplus says whether the queue has to drop its head.
+func (q *liveQueue) surplus() bool {
+	s := q.settings()
+	return s.Overflow == DropHead && (s.MaxLength >= 0 && q.readyCount() > s.MaxLength || s.MaxBytes >= 0 && q.readyBytes() > s.MaxBytes)
+}
+
 // evict removes ready heads while the queue is too full. It returns whether it
 // removed any.
 func (m *Machine) evict(q *liveQueue) (any bool) {
-	s := q.settings()
-	if s.Overflow != DropHead {
-		return false
-	}
-	for s.MaxLength >= 0 && q.readyCount() > s.MaxLength || s.MaxBytes >= 0 && q.readyBytes() > s.MaxBytes {
-		if !m.evictHead(q) {
-			break
-		}
+	for q.surplus() && m.evictHead(q) {
 		any = true
 	}
 	return any

@@ -30,6 +30,7 @@ const (
 	factReturned
 	factDoomed
 	factRipened
+	factRequeued
 )
 
 // fact is one thing that has happened.
@@ -253,6 +254,20 @@ func (f *ripened) encode(dst []byte) []byte {
 	return appendSpans(f.at.encode(dst, factRipened), f.spans)
 }
 
+// requeued says that messages came back, in this order, each for the count-th
+// time, and stand behind all that are there.
+//
+//	at · u count · spans
+type requeued struct {
+	at
+	count uint32
+	spans []span
+}
+
+func (f *requeued) encode(dst []byte) []byte {
+	return appendSpans(binary.AppendUvarint(f.at.encode(dst, factRequeued), uint64(f.count)), f.spans)
+}
+
 // applyFact reads one fact and takes it in.
 func (d *Durable) applyFact(r *enc.Reader) error {
 	b := r.Take(1)
@@ -262,7 +277,7 @@ func (d *Durable) applyFact(r *enc.Reader) error {
 	kind, fits := b[0], false
 	switch {
 	case kind == 0:
-	case kind > factRipened:
+	case kind > factRequeued:
 		return fmt.Errorf("queue fact of type %d: %w", kind, ErrNewer)
 	case kind <= factDeleted:
 		fits = d.applyToQueue(kind, ID(r.Uvarint()), r)
@@ -323,6 +338,9 @@ func (d *Durable) applyToLevel(kind byte, r *enc.Reader) bool {
 	case factReturned:
 		a := apart{state: returned, count: uint32(r.Uvarint()), notBefore: r.Varint()}
 		return applySpans(r, func(s span) bool { return q.putApart(l, s.from, s.to, a) }, l.next)
+	case factRequeued:
+		count := uint32(r.Uvarint())
+		return applySpans(r, func(s span) bool { return q.requeue(l, s.from, s.to, count) }, l.next)
 	case factRipened:
 		return applySpans(r, func(s span) bool { return q.ripen(l, s.from, s.to) }, l.next)
 	default:

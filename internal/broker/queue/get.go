@@ -36,7 +36,7 @@ func (m *Machine) get(g *Get, r *GetReply) {
 	// What has come to the head and is too old is not counted, but for a
 	// quorum queue that waits for an acknowledgement.
 	if q.spec.Kind == Classic || g.NoAck || g.SelfSettled {
-		m.expire(q)
+		m.expire(q, m.now)
 	}
 	r.Ready = q.readyCount()
 }

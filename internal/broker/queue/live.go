@@ -11,6 +11,7 @@ type liveQueue struct {
 	consumers []*consumer // in the order in which they came
 	turns     []*turn     // who is next, the highest consumer priority first
 	active    *consumer   // the one that gets messages, with SingleActive
+	regained  bool        // a classic queue got messages back in this call
 	fading    bool        // the active one is to be replaced when it holds nothing
 	consumed  bool        // there was a consumer
 
@@ -130,7 +131,8 @@ func (l *liveLevel) at() at { return at{l.q.id, l.priority} }
 
 // lineUp makes a message ready that was put apart: one that came back where it
 // stood before, or with a quorum queue before all that never were delivered,
-// and one that was delayed where it stands since it is due.
+// and one that was delayed, or came back behind the others, where it stands
+// since then.
 func (l *liveLevel) lineUp(o int64) {
 	a := l.apart[o]
 	x := heapItem{a.place.after, a.place.turn, o}
@@ -263,7 +265,7 @@ func (l *liveLevel) redelivered(o int64) (bool, uint32) {
 		return true, l.apart[o].count
 	}
 	a := l.apart[o]
-	return a.state == returned, a.count
+	return a.state == returned || a.state == behind, a.count
 }
 
 // due returns when the queue has something to do by itself.

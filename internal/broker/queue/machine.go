@@ -46,6 +46,7 @@ type facts struct {
 	cameBack  cameBack
 	condemned condemned
 	ripened   ripened
+	requeued  requeued
 	spans     []span
 }
 
@@ -276,6 +277,7 @@ func (m *Machine) settleDown() {
 			if !q.gone {
 				m.unlock(q)
 				m.ripen(q)
+				m.shed(q)
 				m.deliver(q)
 			}
 		case w < len(m.waking):
@@ -294,16 +296,21 @@ func (m *Machine) settleDown() {
 }
 
 // tidy looks at every queue that was touched: expired heads go, then surplus
-// ones, and what is doomed is asked for. None of it lets a delivery happen.
+// ones, and what is doomed is asked for. None of it lets a delivery happen. In a
+// classic queue what expires this very moment goes after what is surplus.
 func (m *Machine) tidy() {
 	for _, q := range m.dirty {
 		if q.gone || q.tidy {
 			continue
 		}
 		q.tidy = true
-		m.expire(q)
+		if q.spec.Kind == Classic && q.surplus() {
+			m.expire(q, m.now-1)
+			m.evict(q)
+		}
+		m.expire(q, m.now)
 		if m.evict(q) {
-			m.expire(q) // another one is the head now
+			m.expire(q, m.now) // another one is the head now
 		}
 		m.fetch(q)
 		m.arm(q)

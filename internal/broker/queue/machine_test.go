@@ -113,6 +113,7 @@ func (w *world) take(t *rapid.T, entry []byte, e *Effects) {
 			t.Fatalf("replay: %v", err)
 		}
 	}
+	w.model.shed()
 	w.model.activate()
 	for i := range e.Deliveries {
 		w.delivered(t, &e.Deliveries[i])

@@ -36,6 +36,7 @@ type modelQueue struct {
 	consumers []*modelConsumer
 	active    ConsumerID
 	consumed  bool
+	regained  bool // got something back, and has not shed what is too much
 	next      map[uint8]int64
 	lease     int64 // ms
 	ids       []string
@@ -66,6 +67,7 @@ type modelMessage struct {
 	turn      int
 	notBefore int64 // ms
 	returned  bool
+	behind    bool // and it stands behind what was there then
 	delivered bool // somebody had it
 	restarted bool // since it was published
 	channel   ChannelID
@@ -143,7 +145,7 @@ func (m *model) restart() {
 				msg.state = modelDelayed
 			default:
 				msg.state = modelReady
-				if msg.returned {
+				if msg.returned && !msg.behind {
 					q.ripen(msg)
 				}
 			}
@@ -171,9 +173,10 @@ func (m *model) unlockAll() {
 			return cmp.Or(cmp.Compare(b.ref.Level, a.ref.Level), cmp.Compare(a.until, b.until), cmp.Compare(a.ref.Offset, b.ref.Offset))
 		})
 		for _, msg := range over {
-			m.release(q, msg, 0, false)
+			m.release(q, msg, 0, false, false)
 		}
 	}
+	m.shed()
 }
 
 // ripenAll makes ready what is due.
@@ -318,23 +321,42 @@ func (m *model) drop(q *modelQueue, why Reason, n int64) {
 	m.dropped[modelDrop{q.id, why}] += n
 }
 
-// leftovers removes what has to go once everything possible is delivered.
-func (m *model) leftovers() {
+// shed drops what is too much in queues that got something back.
+func (m *model) shed() {
 	for _, q := range m.queues {
-		m.expire(q)
-		for q.spec.Settings.Overflow == DropHead && len(q.heads()) > 0 && q.over(0, 0) {
-			m.discard(q, q.heads()[0], MaxLength)
+		if q.regained {
+			q.regained = false
+			m.evict(q)
 		}
-		m.expire(q)
 	}
 }
 
-// expire removes expired heads.
-func (m *model) expire(q *modelQueue) {
+// evict drops heads while there are too many.
+func (m *model) evict(q *modelQueue) {
+	for q.spec.Settings.Overflow == DropHead && len(q.heads()) > 0 && q.over(0, 0) {
+		m.discard(q, q.heads()[0], MaxLength)
+	}
+}
+
+// leftovers removes what has to go once everything possible is delivered.
+func (m *model) leftovers() {
+	for _, q := range m.queues {
+		if q.spec.Kind == Classic { // what is to go at once goes after what is too much
+			m.expire(q, m.now-1)
+			m.evict(q)
+		}
+		m.expire(q, m.now)
+		m.evict(q)
+		m.expire(q, m.now)
+	}
+}
+
+// expire removes heads that have expired by then.
+func (m *model) expire(q *modelQueue, by int64) {
 	for again := true; again; {
 		again = false
 		for _, msg := range q.heads() {
-			if msg.expiry != 0 && msg.expiry <= m.now {
+			if msg.expiry != 0 && msg.expiry <= by {
 				m.discard(q, msg, Expired)
 				again = true
 			}
@@ -441,14 +463,14 @@ func (m *model) land(s *Settle) (unknown int64) {
 			case Reject:
 				m.discard(q, msg, Rejected)
 			case Release:
-				m.release(q, msg, unixMillis(s.NotBefore), s.Uncounted)
+				m.release(q, msg, unixMillis(s.NotBefore), s.Uncounted, q.spec.Kind == Quorum && q.spec.Settings.DeliveryLimit < 0)
 			}
 		}
 	}
 	return unknown
 }
 
-func (m *model) release(q *modelQueue, msg *modelMessage, notBefore int64, uncounted bool) {
+func (m *model) release(q *modelQueue, msg *modelMessage, notBefore int64, uncounted, last bool) {
 	if !uncounted {
 		if limit := q.spec.Settings.DeliveryLimit; limit >= 0 && msg.count+1 > uint32(limit) {
 			m.discard(q, msg, DeliveryLimit)
@@ -457,9 +479,17 @@ func (m *model) release(q *modelQueue, msg *modelMessage, notBefore int64, uncou
 		msg.count++
 	}
 	q.seq++
+	q.regained = q.spec.Kind == Classic
 	msg.seq, msg.notBefore, msg.returned = q.seq, notBefore, true
-	if msg.state = modelDelayed; notBefore <= m.now {
+	msg.behind = last && notBefore <= m.now
+	switch {
+	case msg.behind:
+		msg.state, msg.ripe = modelReady, 0
+		msg.after, msg.turn = q.next[msg.ref.Level]-1, q.seq
+	case notBefore <= m.now:
 		q.ripen(msg)
+	default:
+		msg.state = modelDelayed
 	}
 }
 
@@ -580,7 +610,7 @@ func (m *model) closeChannel(ch *modelChannel) {
 		return cmp.Or(cmp.Compare(line(a), line(b)), a.msg.order-b.msg.order)
 	})
 	for _, x := range all {
-		m.release(x.q, x.msg, 0, false)
+		m.release(x.q, x.msg, 0, false, false)
 	}
 	delete(m.channels, ch.id)
 }

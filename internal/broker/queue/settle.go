@@ -5,6 +5,7 @@ type fate uint8
 
 const (
 	comesBack fate = iota + 1
+	goesBehind
 	isDoomed
 	isDropped
 )
@@ -59,7 +60,7 @@ func (m *Machine) settleFlight(b *ending, s *Settle, f *flight) {
 		m.done(f.level, f.offset)
 		m.land(f)
 	case Release:
-		m.release(b, f, s.Uncounted)
+		m.release(b, f, s.Uncounted, f.level.q.requeues() && b.notBefore <= m.now)
 	case Reject:
 		l, o := f.level, f.offset
 		m.land(f)
@@ -67,8 +68,15 @@ func (m *Machine) settleFlight(b *ending, s *Settle, f *flight) {
 	}
 }
 
-// release ends a flight: the message comes back, unless it did so too often.
-func (m *Machine) release(b *ending, f *flight, uncounted bool) {
+// requeues says whether what a client releases goes behind all that are there: a
+// quorum queue without a delivery limit gets past a message that nobody takes.
+func (q *liveQueue) requeues() bool {
+	return q.spec.Kind == Quorum && q.spec.Settings.DeliveryLimit < 0
+}
+
+// release ends a flight: the message comes back, to the end of its level if it
+// is to stand behind the others, unless it did so too often.
+func (m *Machine) release(b *ending, f *flight, uncounted, last bool) {
 	l, o, count := f.level, f.offset, f.count
 	m.land(f)
 	if !uncounted && count < 1<<32-1 {
@@ -78,7 +86,11 @@ func (m *Machine) release(b *ending, f *flight, uncounted bool) {
 		m.discard(b, l, o, DeliveryLimit)
 		return
 	}
-	m.ending(b, l, comesBack, 0, count)
+	back := comesBack
+	if last {
+		back = goesBehind
+	}
+	m.ending(b, l, back, 0, count)
 	b.batch.add(o)
 }
 
@@ -111,6 +123,11 @@ func (m *Machine) end(b *ending) {
 	case comesBack:
 		m.facts.cameBack = cameBack{l.at(), b.count, b.notBefore, spans}
 		m.log(&m.facts.cameBack)
+		m.lineUpAgain(b, spans)
+		l.q.regained = l.q.spec.Kind == Classic
+	case goesBehind:
+		m.facts.requeued = requeued{l.at(), b.count, spans}
+		m.log(&m.facts.requeued)
 		m.lineUpAgain(b, spans)
 	case isDoomed:
 		m.doom(l, spans, b.reason)

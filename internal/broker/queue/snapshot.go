@@ -220,11 +220,11 @@ func readApart(r *enc.Reader) (a apart, ok bool) {
 	if placed {
 		a.place = place{int64(r.Uvarint()), r.Uvarint()}
 	}
-	fits := a.state > 0 && a.state <= due && a.reason <= DeliveryLimit && (a.state == doomed) == (a.reason != 0)
+	fits := a.state > 0 && a.state <= behind && a.reason <= DeliveryLimit && (a.state == doomed) == (a.reason != 0)
 	if placed {
-		fits = fits && a.place.turn > 0 && (a.state == returned || a.state == due && a.notBefore == 0)
+		fits = fits && a.place.turn > 0 && (a.state == returned || a.state >= due && a.notBefore == 0)
 	}
-	return a, fits && placed == (a.place.turn > 0) && (placed || a.state != due)
+	return a, fits && placed == (a.place.turn > 0) && (placed || a.state < due)
 }
 
 func (r *runs) restore(in *enc.Reader, floor, next int64) bool {

@@ -294,6 +294,8 @@ func (s *script) showFacts(entry []byte) {
 			s.print("fact: doomed %s %v %s", place, reason, showSpans(&r))
 		case factRipened:
 			s.print("fact: ripened %s %s", place, showSpans(&r))
+		case factRequeued:
+			s.print("fact: requeued %s count %d %s", place, r.Uvarint(), showSpans(&r))
 		}
 	}
 	s.print("fact: entry of %d bytes", len(entry))

@@ -75,27 +75,30 @@ func refuseDefault() *Error {
 
 // DecideDeclare declares an exchange. If it is there already, it must be
 // equivalent: of the arguments only alternate-exchange and x-delayed-type are
-// compared.
+// compared. Of several faults the type counts before the name, and the name
+// before the arguments, as in RabbitMQ.
 func (d *Durable) DecideDeclare(c Declare) ([]Entry, error) {
 	v := d.state.vhosts[c.VHost]
 	if v == nil {
 		return nil, noVHost(c.VHost)
 	}
-	x, err := c.exchange()
+	t, ok := ParseType(c.Type)
+	if !ok {
+		return nil, refuse(InvalidType, "unknown exchange type '%s'", c.Type)
+	}
+	if c.Name == "" {
+		return nil, refuseDefault()
+	}
+	old := v.exchanges[c.Name]
+	if old == nil && strings.HasPrefix(c.Name, reservedPrefix) {
+		return nil, refuse(AccessRefused, "exchange name '%s' contains reserved prefix '%s*'", c.Name, reservedPrefix)
+	}
+	x, err := c.exchange(t)
 	if err != nil {
 		return nil, err
 	}
-	if x.Name == "" {
-		return nil, refuseDefault()
-	}
-	if old := v.exchanges[x.Name]; old != nil {
-		if err := old.checkEquivalent(c.VHost, x); err != nil {
-			return nil, err
-		}
-		return nil, nil
-	}
-	if strings.HasPrefix(x.Name, reservedPrefix) {
-		return nil, refuse(AccessRefused, "exchange name '%s' contains reserved prefix '%s*'", x.Name, reservedPrefix)
+	if old != nil {
+		return nil, old.checkEquivalent(c.VHost, x)
 	}
 	if err := d.checkRoom(c, v); err != nil {
 		return nil, err
@@ -124,12 +127,9 @@ func argumentBytes(arguments []Argument, raw []byte) int {
 	return n
 }
 
-// exchange is what the command asks for, or why there can be no such thing.
-func (c *Declare) exchange() (*Exchange, error) {
-	t, ok := ParseType(c.Type)
-	if !ok {
-		return nil, refuse(InvalidType, "unknown exchange type '%s'", c.Type)
-	}
+// exchange is what the command asks for, of type t, or why its arguments make no
+// sense.
+func (c *Declare) exchange(t Type) (*Exchange, error) {
 	x := &Exchange{
 		Name: c.Name, Type: t, Durable: c.Durable, AutoDelete: c.AutoDelete, Internal: c.Internal, Raw: c.Raw,
 	}
