@@ -13,7 +13,7 @@ import (
 
 var (
 	seed   = flag.Uint64("seed", 1, "the first script's seed; the others follow")
-	number = flag.Int("n", 0, "number of scripts; 0: the sample, or with WAXWING_FULL=1 3,000")
+	number = flag.Int("n", 0, "number of scripts; 0: the sample, or with WAXWING_FULL=1 600")
 	most   = flag.Int("most", 5, "differences after which to stop")
 )
 
@@ -36,7 +36,7 @@ func TestDifferential(t *testing.T) {
 func scripts(t *testing.T, p *Pair) {
 	n := *number
 	if n == 0 {
-		n = harness.Pick(150, 3000)
+		n = harness.Pick(150, 600)
 	}
 	known, shown := map[string]int{}, map[string]int{}
 	bad := 0
