@@ -27,6 +27,7 @@ func TestDifferential(t *testing.T) {
 	defer p.Close()
 	t.Run("junk", func(t *testing.T) { allJunk(t, p) })
 	t.Run("intended", func(t *testing.T) { intended(t, p) })
+	t.Run("handover", func(t *testing.T) { handover(t, p) })
 	t.Run("rare", func(t *testing.T) { rare(t, p) })
 	t.Run("scripts", func(t *testing.T) { scripts(t, p) })
 }
@@ -81,6 +82,20 @@ func allJunk(t *testing.T, p *Pair) {
 		if found != nil && found.Known == "" {
 			t.Errorf("%d: %x\n%s", i, raw, found)
 		}
+	}
+}
+
+// handover checks that a script can be carried out in which a queue was declared
+// anew by another connection, to which it is exclusive, when its first one ends.
+func handover(t *testing.T, p *Pair) {
+	found, err := p.Run([]Step{
+		declare("d"), on(&wire.QueueDelete{Queue: "d"}),
+		{Conn: 1, Channel: 1, Method: &wire.QueueDeclare{Queue: "d", Exclusive: true, NoWait: true}},
+		{Channel: 1, Leave: true},
+	}, Steady)
+	harness.Must(t, err)
+	if found != nil {
+		t.Errorf("step %d\n%s", found.Step, found)
 	}
 }
 

@@ -203,12 +203,38 @@ func (s *side) awaitExclusive(at int) error {
 			if p[0].code != wire.ResourceLocked {
 				break
 			}
+			handed, err := s.handOver(i)
+			if err != nil {
+				return err
+			}
+			if handed {
+				break
+			}
 			if time.Now().After(end) {
 				return fmt.Errorf("%s: %s stays locked", s.name, q.name)
 			}
 		}
 	}
 	return nil
+}
+
+// handOver finds out whether a queue is exclusive to another connection, which
+// declared it anew without waiting for an answer.
+func (s *side) handOver(i int) (bool, error) {
+	for at, l := range s.links {
+		if l == nil {
+			continue
+		}
+		p, err := s.probe(l, []int{i})
+		if err != nil {
+			return false, err
+		}
+		if p[0].ok != nil {
+			s.queues[i].owner = at
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // count says what is in each known queue. Queues that are exclusive can be seen
