@@ -79,8 +79,14 @@ var differences = []Difference{
 	{Name: "quorum-fading-consumer", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return has(waxwing, " consumer ") && declares(script, quorumThatFades) && slices.ContainsFunc(script, hasPriority)
 	}},
+	{Name: "quorum-requeue-priority", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
+		return declares(script, quorumWithoutLimit) && slices.ContainsFunc(script, isHigh) && slices.ContainsFunc(script, requeues)
+	}},
 	{Name: "qos-counts-get", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return slices.ContainsFunc(script, limitsChannel) && slices.ContainsFunc(script, gets)
+	}},
+	{Name: "qos-turn", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
+		return sharesLimit(script) && !slices.ContainsFunc(onlyIn(waxwing, rabbit), isNoDelivery) && !slices.ContainsFunc(onlyIn(rabbit, waxwing), isNoDelivery)
 	}},
 	wordsDiffer("dead-letter-cc", func([]Step) bool { return true }, withoutCC),
 }
@@ -124,6 +130,28 @@ func quorumThatFades(t wire.Table) bool {
 	return yes && quorum(t)
 }
 
+func quorumWithoutLimit(t wire.Table) bool {
+	v, _ := t.Get("x-delivery-limit")
+	n, ok := v.Int()
+	return ok && n < 0 && quorum(t)
+}
+
+// isHigh says whether a step publishes what has a high priority in a quorum queue.
+func isHigh(s Step) bool { return s.Content != nil && s.Content.Properties.Priority > 4 }
+
+// requeues says whether a step gives back what may be had again.
+func requeues(s Step) bool {
+	switch m := s.Method.(type) {
+	case *wire.BasicNack:
+		return m.Requeue
+	case *wire.BasicReject:
+		return m.Requeue
+	case *wire.BasicRecover, *wire.BasicRecoverAsync:
+		return true
+	}
+	return false
+}
+
 func hasPriority(s Step) bool {
 	m, ok := s.Method.(*wire.BasicConsume)
 	if ok {
@@ -146,6 +174,38 @@ func deadLetters(t wire.Table) bool {
 func limitsChannel(s Step) bool {
 	m, ok := s.Method.(*wire.BasicQos)
 	return ok && m.Global && m.PrefetchCount > 0
+}
+
+// sharesLimit says whether a script has a channel with a global limit and several
+// consumers.
+func sharesLimit(script []Step) bool {
+	type channel struct {
+		conn   int
+		number uint16
+	}
+	limited, consumers := map[channel]bool{}, map[channel]int{}
+	for _, s := range script {
+		at := channel{s.Conn, s.Channel}
+		limited[at] = limited[at] || limitsChannel(s)
+		if _, ok := s.Method.(*wire.BasicConsume); ok {
+			consumers[at]++
+		}
+		if limited[at] && consumers[at] > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// onlyIn are the lines that the others have not.
+func onlyIn(lines, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return slices.Contains(others, line) })
+}
+
+// isNoDelivery says whether a line is neither a delivery nor what a queue is left
+// with.
+func isNoDelivery(line string) bool {
+	return !strings.Contains(line, " consumer ") && !strings.HasPrefix(line, "queue ")
 }
 
 func gets(s Step) bool {

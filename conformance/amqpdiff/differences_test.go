@@ -68,6 +68,24 @@ func TestKnownTogether(t *testing.T) {
 	}
 }
 
+// TestQosTurn: whose turn it is under a limit that consumers share is no fault, what
+// else comes of it is.
+func TestQosTurn(t *testing.T) {
+	qos := on(&wire.BasicQos{PrefetchCount: 1, Global: true})
+	consume := func(tag string) Step { return on(&wire.BasicConsume{Queue: "d", ConsumerTag: tag}) }
+	shared := []Step{declare("d"), qos, consume("c"), consume("e")}
+	a, b := []string{`A/1 consumer c #000 "m"`, "queue d #000 messages=0"}, []string{`A/1 consumer e #000 "m"`, "queue d #000 messages=1"}
+	if got := known(shared, len(shared), a, b); got != "qos-turn" {
+		t.Errorf("another consumer: %q", got)
+	}
+	if got := known(shared[:3], 3, a, b); got != "" {
+		t.Errorf("one consumer: %q", got)
+	}
+	if got := known(shared, len(shared), append(a, "A/1 return #000"), b); got != "" {
+		t.Errorf("and a return: %q", got)
+	}
+}
+
 // intended checks that each intended difference is there, and is told from
 // others.
 func intended(t *testing.T, p *Pair) {
@@ -115,6 +133,10 @@ func intended(t *testing.T, p *Pair) {
 		"dead-letter-delivery-count+dead-letter-cc": {
 			declare("d", "x-queue-type", "quorum", "x-dead-letter-exchange", "", "x-dead-letter-routing-key", "e"), declare("e", "x-queue-type", "quorum"),
 			copied(publish("d", "m", 0, ""), "CC", "nobody"), on(&wire.BasicGet{Queue: "d"}), {Channel: 1, Method: &wire.BasicReject{}, Settle: &Settle{}},
+		},
+		"quorum-requeue-priority": {
+			declare("d", "x-queue-type", "quorum", "x-delivery-limit", -1), publish("d", "m0", 9, ""), get("d"),
+			publish("d", "m1", 0, ""), giveBack(&wire.BasicReject{Requeue: true}),
 		},
 		"qos-counts-get": {
 			declare("d"), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""), on(&wire.BasicGet{Queue: "d"}),
