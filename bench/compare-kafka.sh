@@ -7,8 +7,8 @@
 #   row 2   the same at a fixed 20,000 records a second: latency
 #   row 3   10,000 partitions round-robin against one, same bytes per request
 #
-# Kafka runs with its default settings, so it does not fsync. Waxwing syncs
-# before it answers. After each run the page cache is written out, so that no
+# Kafka runs with its default settings, so it does not fsync, but deletes files
+# after a second, not a minute. Waxwing syncs before it answers. After each run the page cache is written out, so that no
 # broker pays for what the one before it left unwritten.
 #
 # Environment: ROUNDS (3), RUN_SECONDS (15), RATE (20000), PARTITIONS (10000),
@@ -27,6 +27,7 @@ rows=${ROWS:-1 8p 2 3}
 out=${OUT:-$here/results}
 work=${WORK:-${WAXWING_CACHE:-$HOME/.cache/waxwing}/compare}
 waxwing=$root/bin/waxwing
+settled=1000 # MB that both brokers take with nothing in them, at most
 
 export KAFKA_PEER_DIR=$work/kafka
 
@@ -74,10 +75,17 @@ both() {
   for broker in $order; do bench "$row" "$broker" "$round" "$@"; done
 }
 
-# settle writes out what the page cache holds, and lets deletions finish.
+# settle writes out what the page cache holds, and waits until what was deleted
+# has been given back, by Waxwing after a checkpoint: no broker is to pay for what
+# the other one does later.
 settle() {
   sync
-  sleep 2
+  for _ in $(seq 60); do
+    sleep 1
+    [ -z "$settled" ] || [ "$(du -sm "$work" | cut -f1)" -lt "$settled" ] && break
+  done
+  sync
+  sleep 1
 }
 
 # many_topics ADDRESS makes ten topics with all the partitions of row 3, one
@@ -108,7 +116,8 @@ rm -f "$out"/*.json "$out"/progress.log
 trap stop EXIT
 trap 'exit 130' INT TERM
 (cd "$root" && go build -buildvcs=false -o "$work/fdatasync" ./bench/fdatasync)
-kafka_address=$("$here/kafka-peer.sh" start)
+# Kafka would delete files a minute later, in the midst of other runs.
+kafka_address=$("$here/kafka-peer.sh" start log.segment.delete.delay.ms=1000)
 start_waxwing
 
 # One short run each that does not count: the JVM compiles, files are made.
@@ -129,6 +138,7 @@ for round in $(seq "$rounds"); do
 done
 
 # Last, so that ten thousand partitions burden no other row.
+settled= # from here on topics stay
 if [[ " $rows " == *" 3 "* ]]; then
   many_topics "$waxwing_address"
   [ "${KAFKA_ROW3:-0}" = 0 ] || many_topics "$kafka_address"
