@@ -118,7 +118,7 @@ func (b *ballast) create() error {
 	}
 	err = f.Preallocate(b.bytes)
 	if err == nil {
-		err = fillZeros(f, 0, b.bytes, nil)
+		err = fillZeros(f, 0, b.bytes, nil, nil)
 	}
 	if err == nil {
 		err = f.Sync()

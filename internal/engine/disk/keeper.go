@@ -148,19 +148,23 @@ func (k *keeper) prepare(id, prev engine.FileID) (*journalFile, error) {
 		return nil, err
 	}
 	if !k.s.e.opt.Synchronous {
-		d.pace = k.pace
+		d.pace, d.used = k.pace, k.s.used()
 	}
 	return d.prepare(k.s.e.opt.FS, k.s.dir)
 }
 
 // pace rests between chunks, unless the spare is behind: it is to be ready
-// when three quarters of what the open file offers are used.
-func (k *keeper) pace(done int64) (next int64, err error) {
+// when three quarters of what the open file offers are used. Where the journal is
+// so quick that filling would take its bandwidth, it ends the filling.
+func (k *keeper) pace(f *fill) (next int64, err error) {
 	k.mu.Lock()
 	urgent := k.urgent
 	k.mu.Unlock()
-	goal := k.s.used() * 4 / 3
-	if urgent || float64(done) < goal*float64(k.s.e.opt.FileBytes) {
+	used := k.s.used()
+	if f.reserved && (urgent || f.outrun(used, time.Now(), k.s.e.opt.FileBytes)) {
+		return 0, errFilledEnough
+	}
+	if urgent || float64(f.done) < used*4/3*float64(k.s.e.opt.FileBytes) {
 		select {
 		case <-k.quit:
 			return 0, errStopped

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/engine"
 )
@@ -16,6 +17,33 @@ const (
 	fillChunkUrgent = 16 << 20
 )
 
+// At outrunBytesPerSec the journal writes so much that filling, which doubles
+// what goes to the device, costs more than it gives: slots are large then, and
+// what a sync takes longer in space that was only reserved (0.15 ms) does not
+// matter to them. outrunAfter is how long that is watched at least.
+const (
+	outrunBytesPerSec = 150 << 20
+	outrunAfter       = 20 * time.Millisecond
+)
+
+// errFilledEnough says that the rest of a file is used as it was reserved.
+var errFilledEnough = errors.New("filled enough")
+
+// fill is a file that is being filled.
+type fill struct {
+	done     int64 // bytes
+	reserved bool  // the space of all of it is there, filled or not
+	began    time.Time
+	used     float64 // of the open file when it began
+}
+
+// outrun says whether the journal, which has used that part of the open file by
+// now, is too quick for the filling.
+func (f *fill) outrun(used float64, now time.Time, fileBytes int64) bool {
+	took := now.Sub(f.began)
+	return took >= outrunAfter && (used-f.used)*float64(fileBytes) > outrunBytesPerSec*took.Seconds()
+}
+
 var zeros [fillChunk]byte
 
 // draft is a journal file that is to be made.
@@ -23,10 +51,12 @@ type draft struct {
 	fileHeader
 	size int64  // length of the file in bytes
 	slot []byte // the first slot as it stands in the file, or nil
-	// pace is called after each chunk that was filled and synced, with the
-	// bytes done so far. It may sleep, says how large the next chunk is, or
-	// fails to give up. nil fills at full speed and syncs once.
-	pace func(done int64) (next int64, err error)
+	// pace is called after each chunk that was filled and synced. It may sleep,
+	// says how large the next chunk is, fails to give up, or ends the filling
+	// with errFilledEnough, if all the space is reserved. nil fills at full
+	// speed and syncs once.
+	pace func(*fill) (next int64, err error)
+	used float64 // of the open file, for pace
 }
 
 // errNamed says that a file got its name but perhaps not durably. It cannot
@@ -83,14 +113,20 @@ func (d *draft) fill(f File) error {
 		}
 		from += int64(len(d.slot))
 	}
-	if err := fillZeros(f, from, d.size, d.pace); err != nil {
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	progress := fill{reserved: size >= d.size, began: time.Now(), used: d.used}
+	err = fillZeros(f, from, d.size, &progress, d.pace)
+	if err != nil && (!errors.Is(err, errFilledEnough) || !progress.reserved) {
 		return err
 	}
 	return f.Sync()
 }
 
 // fillZeros writes zeros from one offset to another.
-func fillZeros(f File, from, to int64, pace func(done int64) (int64, error)) error {
+func fillZeros(f File, from, to int64, progress *fill, pace func(*fill) (int64, error)) error {
 	unsynced, chunk := int64(0), int64(fillChunk)
 	for from < to {
 		n := min(to-from, fillChunk)
@@ -107,9 +143,9 @@ func fillZeros(f File, from, to int64, pace func(done int64) (int64, error)) err
 		if err := f.Sync(); err != nil {
 			return err
 		}
-		unsynced = 0
+		unsynced, progress.done = 0, from
 		var err error
-		if chunk, err = pace(from); err != nil {
+		if chunk, err = pace(progress); err != nil {
 			return err
 		}
 	}
