@@ -8,7 +8,7 @@
 //
 // # Why a crash loses nothing that was acknowledged
 //
-// A journal file gets its name only after it has its full length, filled with
+// A journal file gets its name only after it has its full length, which reads as
 // zeros, and has been synced. From then on a slot is one write and one
 // fdatasync into space that is already there. Slot n+1 is never written
 // before slot n is synced. So at any moment at most one slot, the last, is
