@@ -393,27 +393,30 @@ func almostFull(t *testing.T) (*node, int) {
 // TestFullDiskHoldsFarewell: who publishes without confirms and closes the
 // connection in good order has published, though the disk had no room.
 func TestFullDiskHoldsFarewell(t *testing.T) {
-	n, stored := almostFull(t)
+	n := start(t)
+	stored := n.fill(5000)
 	conn := n.dial()
 	ch := must(conn.Channel())(t)
-	for range 3 { // no alarm yet, but no room either
-		if err := ch.Publish("", "q", false, false, amqp091.Publishing{Body: make([]byte, 200<<10)}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	const messages = 200 // more than any file that is still made has room for
 	closed := make(chan error, 1)
-	go func() { closed <- conn.Close() }()
+	go func() {
+		for range messages {
+			if err := ch.Publish("", "q", false, false, amqp091.Publishing{Body: make([]byte, 200<<10)}); err != nil {
+				t.Error(err)
+			}
+		}
+		closed <- conn.Close()
+	}()
 	select {
 	case err := <-closed:
 		t.Fatalf("closed on a full disk: %v", err)
-	case <-time.After(100 * time.Millisecond):
+	case <-time.After(500 * time.Millisecond):
 	}
-	n.short.Store(true) // what is kept is in memory: it does not wait for that
 	n.disk.SetFree(-1)
 	if err := <-closed; err != nil {
 		t.Fatal(err)
 	}
-	if q := must(n.channel().QueueDeclarePassive("q", true, false, false, false, nil))(t); q.Messages != stored+3 {
-		t.Errorf("%d messages, want %d", q.Messages, stored+3)
+	if q := must(n.channel().QueueDeclarePassive("q", true, false, false, false, nil))(t); q.Messages != stored+messages {
+		t.Errorf("%d messages, want %d", q.Messages, stored+messages)
 	}
 }
