@@ -186,6 +186,25 @@ func (w *world) transmit(p *producer, o *outgoing, part *broker.Partition, done 
 // batch that was acknowledged long ago, or one with a gap before it. The old
 // one may only be recognized, and the gap must be refused.
 func (w *world) stray() {
+	w.eachQueue(func(p *producer, key string, q *queue, part *broker.Partition) (more bool) {
+		if len(q.acked) == 0 {
+			return true
+		}
+		old := q.acked[w.rng.IntN(len(q.acked))]
+		w.transmit(p, old, part, func(it *broker.AppendItem) {
+			w.must(it.Err != nil || it.Base == old.base, "%s: a repeat of the batch at offset %d was stored at %d", key, old.base, it.Base)
+		})
+		gap := &outgoing{sequence: q.next + 7, values: []string{"a gap"}}
+		w.transmit(p, gap, part, func(it *broker.AppendItem) {
+			w.must(it.Err != nil, "%s: a batch with a gap before it was stored at offset %d", key, it.Base)
+		})
+		return false
+	})
+}
+
+// eachQueue picks a topic and calls fn for what each idempotent producer sends to
+// its partitions, until fn returns false.
+func (w *world) eachQueue(fn func(p *producer, key string, q *queue, part *broker.Partition) (more bool)) {
 	t := w.pick()
 	if t == nil {
 		return
@@ -194,18 +213,9 @@ func (w *world) stray() {
 	for _, p := range w.producers[1:] {
 		for _, key := range p.inOrder {
 			q := p.queues[key]
-			if q.topic != t || len(q.acked) == 0 || q.index >= len(got.Partitions) {
-				continue
+			if q.topic == t && q.index < len(got.Partitions) && !fn(p, key, q, got.Partitions[q.index]) {
+				return
 			}
-			old := q.acked[w.rng.IntN(len(q.acked))]
-			w.transmit(p, old, got.Partitions[q.index], func(it *broker.AppendItem) {
-				w.must(it.Err != nil || it.Base == old.base, "%s: a repeat of the batch at offset %d was stored at %d", key, old.base, it.Base)
-			})
-			gap := &outgoing{sequence: q.next + 7, values: []string{"a gap"}}
-			w.transmit(p, gap, got.Partitions[q.index], func(it *broker.AppendItem) {
-				w.must(it.Err != nil, "%s: a batch with a gap before it was stored at offset %d", key, it.Base)
-			})
-			return
 		}
 	}
 }
@@ -213,29 +223,20 @@ func (w *world) stray() {
 // repeat sends a batch of an idempotent producer again that was not answered
 // yet, as after a lost connection. Its answer is as good as the first one's.
 func (w *world) repeat() {
-	t := w.pick()
-	if t == nil {
-		return
-	}
-	got, _ := w.b.Topic(t.name)
-	for _, p := range w.producers[1:] {
-		for _, key := range p.inOrder {
-			q := p.queues[key]
-			if q.topic != t || q.index >= len(got.Partitions) {
+	w.eachQueue(func(p *producer, _ string, q *queue, part *broker.Partition) (more bool) {
+		for _, o := range q.batches {
+			if !o.pending {
 				continue
 			}
-			for _, o := range q.batches {
-				if o.pending {
-					began := w.report.Recoveries
-					w.transmit(p, o, got.Partitions[q.index], func(it *broker.AppendItem) {
-						if began == w.report.Recoveries && it.Err == nil {
-							w.acknowledged(q, o, it.Base)
-						}
-					})
+			began := w.report.Recoveries
+			w.transmit(p, o, part, func(it *broker.AppendItem) {
+				if began == w.report.Recoveries && it.Err == nil {
+					w.acknowledged(q, o, it.Base)
 				}
-			}
+			})
 		}
-	}
+		return true
+	})
 }
 
 func (w *world) answered(p *producer, q *queue, o *outgoing, it *broker.AppendItem) {
