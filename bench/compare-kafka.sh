@@ -8,8 +8,9 @@
 #   row 3   10,000 partitions round-robin against one, same bytes per request
 #
 # Kafka runs with its default settings, so it does not fsync, but deletes files
-# after a second, not a minute. Waxwing syncs before it answers. After each run the page cache is written out, so that no
-# broker pays for what the one before it left unwritten.
+# after a second, not a minute. Waxwing syncs before it answers. After each run the
+# page cache is written out, so that no broker pays for what the one before it left
+# unwritten.
 #
 # Environment: ROUNDS (3), RUN_SECONDS (15), RATE (20000), PARTITIONS (10000),
 # ROWS ("1 8p 2 3"), KAFKA_ROW3 (0; 1 gives Kafka the 10,000 partitions too),
