@@ -113,7 +113,7 @@ func call[R queue.Reply](c *conn, cmd queue.Command) (R, error) {
 	reply, err := c.session.Call(c.ctx, cmd)
 	if err != nil {
 		var zero R
-		return zero, brokerError(err)
+		return zero, routeError(err)
 	}
 	return reply.(R), nil
 }

@@ -89,6 +89,11 @@ var (
 	errSilent   = errors.New("no heartbeat came")
 )
 
+// forcedError is why an operator ended a connection.
+type forcedError struct{ reason string }
+
+func (e *forcedError) Error() string { return "ended: " + e.reason }
+
 // serve runs the connection to its end.
 func (c *conn) serve(ctx context.Context) {
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -131,12 +136,19 @@ func (c *conn) leave(cause error) {
 	if c.session != nil {
 		c.session.Close()
 	}
-	if errors.Is(cause, errStopping) && c.vhost != nil && !c.closing {
-		c.out.method(0, &wire.ConnectionClose{
-			ReplyCode: wire.ConnectionForced,
-			ReplyText: wire.ReplyText(wire.ConnectionForced, "broker forced connection closure with reason 'shutdown'"),
-		})
+	if c.vhost == nil || c.closing {
+		return
 	}
+	var forced *forcedError
+	reason := "broker forced connection closure with reason 'shutdown'"
+	if errors.As(cause, &forced) {
+		reason = forced.reason
+	} else if !errors.Is(cause, errStopping) {
+		return
+	}
+	c.out.method(0, &wire.ConnectionClose{
+		ReplyCode: wire.ConnectionForced, ReplyText: wire.ReplyText(wire.ConnectionForced, reason),
+	})
 }
 
 // guard keeps a panic, which would be a bug, from taking the broker down.

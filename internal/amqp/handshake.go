@@ -201,6 +201,7 @@ func (c *conn) open() error {
 	if err := c.expect(&open); err != nil {
 		return err
 	}
+	c.s.enter(c, c.user, open.VirtualHost) // first: a deletion that is not seen here finds it there
 	v, ok := c.s.cfg.Broker.VHost(open.VirtualHost)
 	if !ok {
 		return ofMethod(wire.IDConnectionOpen, connectionErrf(wire.NotAllowed, "vhost %s not found", open.VirtualHost))

@@ -94,9 +94,7 @@ func TestTopicPermissions(t *testing.T) {
 // default, if it can be.
 func TestDefaultQueueType(t *testing.T) {
 	n := start(t)
-	n.change(func(d *access.Durable) ([]access.Entry, error) {
-		return d.DecideVHost(access.VHost{Name: "/", DefaultQueueType: "quorum"})
-	})
+	n.addVHost("/", "quorum")
 	ch := n.channel()
 	must(ch.QueueDeclare("default", true, false, false, false, nil))(t)
 	must(ch.QueueDeclare("default", true, false, false, false, amqp091.Table{"x-queue-type": "quorum"}))(t)
@@ -114,30 +112,84 @@ func TestDefaultQueueType(t *testing.T) {
 // TestNewVHost: a vhost that is made while the broker runs has its exchanges.
 func TestNewVHost(t *testing.T) {
 	n := start(t)
-	n.change(func(d *access.Durable) ([]access.Entry, error) { return d.DecideVHost(access.VHost{Name: "new"}) })
-	n.change(func(d *access.Durable) ([]access.Entry, error) {
-		return d.DecideSetPermissions(access.Grant{User: "guest", VHost: "new", Permissions: access.Permissions{Configure: ".*", Write: ".*", Read: ".*"}})
-	})
-	c, err := amqp091.Dial("amqp://guest:guest@" + n.addr + "/new")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	n.addVHost("new", "")
+	n.allow("guest", "new")
+	c := n.dialAs("guest", "new")
 	ch := must(c.Channel())(t)
 	q := must(ch.QueueDeclare("", false, false, true, false, nil))(t)
 	if err := ch.QueueBind(q.Name, "k", "amq.topic", false, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.broker.ChangeAccess(context.Background(), func(d *access.Durable) ([]access.Entry, error) { return d.DecideDeleteVHost("new") }); err == nil {
-		t.Error("a vhost with queues was deleted")
+}
+
+// addVHost makes a vhost, or changes one.
+func (n *node) addVHost(name, defaultQueueType string) {
+	n.t.Helper()
+	if _, err := n.broker.AddVHost(context.Background(), name, defaultQueueType); err != nil {
+		n.t.Fatal(err)
 	}
+}
+
+// allow lets a user do everything in a vhost.
+func (n *node) allow(user, vhost string) {
+	n.t.Helper()
+	n.change(func(d *access.Durable) ([]access.Entry, error) {
+		return d.DecideSetPermissions(access.Grant{User: user, VHost: vhost, Permissions: access.Permissions{Configure: ".*", Write: ".*", Read: ".*"}})
+	})
+}
+
+// dialAs opens a connection of a user, whose name is the password, which the
+// test's end closes.
+func (n *node) dialAs(user, vhost string) *amqp091.Connection {
+	n.t.Helper()
+	c, err := amqp091.Dial("amqp://" + user + ":" + user + "@" + n.addr + "/" + vhost)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// TestDeletionEndsConnections: who is in a vhost that is deleted, or of a user who
+// is, is told so and leaves; others stay.
+func TestDeletionEndsConnections(t *testing.T) {
+	n := start(t)
+	n.change(func(d *access.Durable) ([]access.Entry, error) {
+		return d.DecideAddUser(access.User{Name: "ann", Password: access.HashPassword(access.SHA256, [access.SaltBytes]byte{1}, "ann")})
+	})
+	n.addVHost("shop", "")
+	n.allow("guest", "shop")
+	n.allow("ann", "/")
+	ended := func(c *amqp091.Connection) chan *amqp091.Error { return c.NotifyClose(make(chan *amqp091.Error, 1)) }
+	stays := n.dial()
+	inShop := n.dialAs("guest", "shop")
+	q := must(must(inShop.Channel())(t).QueueDeclare("", false, false, true, false, nil))(t)
+	shopEnd, annEnd := ended(inShop), ended(n.dialAs("ann", ""))
+
+	if err := n.broker.DeleteVHost(context.Background(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	n.server.VHostDeleted("shop")
+	if e := <-shopEnd; e == nil || e.Code != 320 || e.Reason != "CONNECTION_FORCED - vhost 'shop' is deleted" {
+		t.Errorf("in the vhost: %v", e)
+	}
+	n.change(func(d *access.Durable) ([]access.Entry, error) { return d.DecideDeleteUser("ann") })
+	n.server.UserDeleted("ann")
+	if e := <-annEnd; e == nil || e.Code != 320 || e.Reason != "CONNECTION_FORCED - user 'ann' is deleted" {
+		t.Errorf("of the user: %v", e)
+	}
+	ch := must(stays.Channel())(t)
+	if _, err := ch.QueueDeclarePassive(q.Name, false, false, true, false, nil); err == nil {
+		t.Error("a queue of the vhost is in another one")
+	}
+	must(stays.Channel())(t)
 }
 
 // TestRefusedVHost: what is said of a vhost that is not there, or not for this
 // user, names connection.open as what it answers.
 func TestRefusedVHost(t *testing.T) {
 	n := start(t)
-	n.change(func(d *access.Durable) ([]access.Entry, error) { return d.DecideVHost(access.VHost{Name: "closed"}) })
+	n.addVHost("closed", "")
 	for vhost, want := range map[string]string{
 		"gone":   "NOT_ALLOWED - vhost gone not found",
 		"closed": "NOT_ALLOWED - access to vhost 'closed' refused for user 'guest'",

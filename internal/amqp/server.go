@@ -88,12 +88,16 @@ type Server struct {
 
 	mu      sync.Mutex
 	stopped bool
+	entered map[*conn]entered
 	serving sync.WaitGroup
 }
 
+// entered says who a connection is of, and which vhost it is in.
+type entered struct{ user, vhost string }
+
 // New returns a server that has no connections yet.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg.withDefaults()}
+	s := &Server{cfg: cfg.withDefaults(), entered: map[*conn]entered{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
 }
@@ -116,7 +120,42 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 		s.cfg.Metrics.Connections(1)
 		defer s.cfg.Metrics.Connections(-1)
 	}
-	newConn(s, nc).serve(ctx)
+	c := newConn(s, nc)
+	defer s.left(c)
+	c.serve(ctx)
+}
+
+func (s *Server) enter(c *conn, user, vhost string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entered[c] = entered{user, vhost}
+}
+
+func (s *Server) left(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.entered, c)
+}
+
+// VHostDeleted ends the connections in a vhost, which is no more.
+func (s *Server) VHostDeleted(vhost string) {
+	s.end("vhost '"+vhost+"' is deleted", func(e entered) bool { return e.vhost == vhost })
+}
+
+// UserDeleted ends the connections of a user, who is no more.
+func (s *Server) UserDeleted(user string) {
+	s.end("user '"+user+"' is deleted", func(e entered) bool { return e.user == user })
+}
+
+// end ends connections; it does not wait for them.
+func (s *Server) end(reason string, which func(entered) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c, e := range s.entered {
+		if which(e) {
+			c.stop(&forcedError{reason})
+		}
+	}
 }
 
 // Drain ends all connections as ServeConn says and waits for them, until ctx

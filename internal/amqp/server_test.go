@@ -420,3 +420,42 @@ func TestFullDiskHoldsFarewell(t *testing.T) {
 		t.Errorf("%d messages, want %d", q.Messages, stored+messages)
 	}
 }
+
+// TestKeptIsNoMatterOfMemory: what the full disk had no room for goes on when there
+// is room, though memory is short: it is in memory as it is.
+func TestKeptIsNoMatterOfMemory(t *testing.T) {
+	n, _ := almostFull(t)
+	conn := n.dial()
+	ch := must(conn.Channel())(t)
+	if err := ch.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	blocked := conn.NotifyBlocked(make(chan amqp091.Blocking, 100))
+	if n.broker.Full() {
+		t.Fatal("an alarm keeps the message from being read")
+	}
+	confirm := must(ch.PublishWithDeferredConfirm("", "q", false, false, amqp091.Publishing{Body: make([]byte, 600<<10)}))(t)
+	if b := <-blocked; !b.Active || b.Reason != "low on disk" {
+		t.Fatalf("blocked: %+v", b)
+	}
+	n.short.Store(true)
+	defer n.short.Store(false)
+	n.disk.SetFree(-1)
+	select {
+	case <-confirm.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("what was kept waits for memory")
+	}
+	if !confirm.Acked() {
+		t.Error("refused")
+	}
+	// What comes next waits for memory.
+	late := must(ch.PublishWithDeferredConfirm("", "q", false, false, amqp091.Publishing{}))(t)
+	select {
+	case <-late.Done():
+		t.Error("published while memory is short")
+	case <-time.After(200 * time.Millisecond):
+	}
+	n.short.Store(false)
+	<-late.Done()
+}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
@@ -153,4 +154,14 @@ func (b *Broker) Yield(ctx context.Context) error {
 	b.cfg.Inline = false
 	defer func() { b.cfg.Inline = true }()
 	return b.shards[0].maintain.yield(ctx, 1)
+}
+
+// Leftovers are the vhosts that have exchanges, by name. The broker has no
+// goroutines of its own (Config.Inline).
+func (b *Broker) Leftovers() (names []string) {
+	for _, s := range b.shards {
+		names = append(names, s.d.routes.VHosts()...)
+	}
+	slices.Sort(names)
+	return names
 }

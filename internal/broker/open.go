@@ -61,10 +61,11 @@ type Broker struct {
 	squeeze   sync.Mutex    // of the one shard that rewrites on a full disk
 	damage    *damage
 
-	randMu sync.Mutex
-	failed chan struct{}
-	fail   sync.Once
-	err    error // why failed was closed
+	randMu  sync.Mutex
+	vhostMu sync.Mutex // of who adds or deletes a vhost
+	failed  chan struct{}
+	fail    sync.Once
+	err     error // why failed was closed
 }
 
 // Open recovers every shard and starts the broker. The engine stays the
@@ -330,6 +331,9 @@ func (b *Broker) begin(ctx context.Context) error {
 		return err
 	}
 	if err := b.foundVHost(ctx); err != nil {
+		return err
+	}
+	if err := b.clearDeletedVHosts(ctx); err != nil {
 		return err
 	}
 	for _, s := range b.shards {

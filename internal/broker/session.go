@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
+	"github.com/waxwing-mq/waxwing/internal/broker/route"
 	"github.com/waxwing-mq/waxwing/internal/journal"
 )
 
@@ -382,7 +383,8 @@ func (b *SessionBatch) Durable(err error) {
 }
 
 // Call carries out a command of the session and waits until what it brought
-// about is durable. The session's id is filled in.
+// about is durable. The session's id is filled in. A queue.Declare in a vhost that
+// was deleted fails with a *route.Error.
 func (s *Session) Call(ctx context.Context, cmd queue.Command) (queue.Reply, error) {
 	return s.CallThen(ctx, cmd, nil)
 }
@@ -434,6 +436,10 @@ func (c *sessionCall) decide(s *shard, now int64) {
 		return
 	}
 	c.fill()
+	if _, ok := c.cmd.(*queue.Declare); ok && !s.d.routes.HasVHost(c.session.vhost.name) {
+		c.refuse(&route.Error{Kind: route.NotFound, Text: "no vhost '" + c.session.vhost.name + "'"})
+		return
+	}
 	s.decideQueuesThen(now, c)
 }
 

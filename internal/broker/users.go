@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/waxwing-mq/waxwing/internal/broker/access"
+	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/route"
 	"github.com/waxwing-mq/waxwing/internal/enc"
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -94,32 +98,125 @@ func (b *Broker) openVHost(ctx context.Context, v access.VHost) error {
 	return err
 }
 
-// ChangeAccess has decide say what changes of vhosts, users and permissions; when
-// it returns, that is durable and holds. A vhost that is new gets its exchanges.
-// To delete a vhost takes more than that, and is refused.
+// Access shows the vhosts, users and permissions. It must not be changed but by
+// the broker.
+func (b *Broker) Access() *access.View { return b.access }
+
+// ChangeAccess has decide say what changes of users and permissions; when it
+// returns, that is durable and holds. Refusals are an *access.Error. Vhosts have
+// more to them: see AddVHost and DeleteVHost.
 func (b *Broker) ChangeAccess(ctx context.Context, decide func(*access.Durable) ([]access.Entry, error)) error {
+	return b.changeAccess(ctx, toCommit, decide)
+}
+
+func (b *Broker) changeAccess(ctx context.Context, n need, decide func(*access.Durable) ([]access.Entry, error)) error {
 	home := b.shards[0]
-	entries, err := call(ctx, home, func(int64) ([]access.Entry, error) {
-		if err := home.room(toCommit, 0); err != nil {
-			return nil, err
+	_, err := call(ctx, home, func(int64) (struct{}, error) {
+		if err := home.room(n, 0); err != nil {
+			return struct{}{}, err
 		}
 		entries, err := decide(home.d.access)
-		for _, e := range entries {
-			if _, ok := e.(access.VHostDeleted); ok {
-				return nil, errf(InvalidRequest, "a vhost cannot be deleted")
-			}
-		}
 		if es := accessEntries(entries); err == nil && len(es) > 0 {
 			home.log(typeAccess, es, nil, es)
 		}
-		return entries, err
+		return struct{}{}, err
+	})
+	return err
+}
+
+// AddVHost makes a vhost with its exchanges, or gives one that is there another
+// default queue type, unless that is empty. It says whether the vhost is new.
+// Refusals are an *access.Error.
+func (b *Broker) AddVHost(ctx context.Context, name, defaultQueueType string) (added bool, err error) {
+	b.vhostMu.Lock()
+	defer b.vhostMu.Unlock()
+	v, there := b.access.VHost(name)
+	if !there {
+		v = access.VHost{Name: name, Shard: b.shardOfVHost(name)}
+		// What a failed deletion may have left must not come back.
+		if err := b.shards[v.Shard].clearVHost(ctx, name); err != nil {
+			return false, err
+		}
+	}
+	v.DefaultQueueType = defaultQueueType
+	err = b.changeAccess(ctx, toCommit, func(d *access.Durable) ([]access.Entry, error) { return d.DecideVHost(v) })
+	if err != nil {
+		return false, err
+	}
+	return !there, b.openVHost(context.WithoutCancel(ctx), v)
+}
+
+// shardOfVHost is where a new vhost is put.
+func (b *Broker) shardOfVHost(name string) uint32 {
+	h := fnv.New32a()
+	io.WriteString(h, name)
+	return h.Sum32() % uint32(len(b.shards))
+}
+
+// DeleteVHost deletes a vhost with its queues, messages, exchanges and all
+// permissions in it. Sessions in it find nothing any more, and can declare
+// nothing; to end them is the caller's part. The vhost of the topics cannot be
+// deleted. Refusals are an *access.Error.
+func (b *Broker) DeleteVHost(ctx context.Context, name string) error {
+	b.vhostMu.Lock()
+	defer b.vhostMu.Unlock()
+	if name == streamVHost {
+		return &access.Error{Kind: access.Invalid, Text: "the vhost '" + name + "' holds the topics and cannot be deleted"}
+	}
+	v, _ := b.access.VHost(name)
+	err := b.changeAccess(ctx, toFree, func(d *access.Durable) ([]access.Entry, error) {
+		return d.DecideDeleteVHost(name)
 	})
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if v, ok := e.(access.VHostStored); ok {
-			if err := b.openVHost(ctx, v.VHost); err != nil {
+	return b.shards[v.Shard].clearVHost(context.WithoutCancel(ctx), name)
+}
+
+// clearVHostMost is how many queues one call deletes.
+const clearVHostMost = 1000
+
+// clearVHost ends what is in a vhost that is no more: first that anything can be
+// declared there, then the queues. After a crash it is done again at the start.
+func (s *shard) clearVHost(ctx context.Context, name string) error {
+	for {
+		deleted, err := call(ctx, s, func(now int64) (int, error) {
+			if err := s.room(toFree, 0); err != nil {
+				return 0, err
+			}
+			s.logRoutes(s.d.routes.DecideClose(name))
+			ids := s.d.queues.InVHost(name, clearVHostMost)
+			for _, id := range ids {
+				s.decideQueues(now, &queue.Delete{Queue: id}, nil)
+			}
+			s.releaseEffects()
+			return len(ids), nil
+		})
+		if err != nil || deleted < clearVHostMost {
+			return err
+		}
+	}
+}
+
+// clearDeletedVHosts ends what a crash has left of vhosts that were deleted.
+func (b *Broker) clearDeletedVHosts(ctx context.Context) error {
+	for _, s := range b.shards {
+		names, err := call(ctx, s, func(int64) (map[string]bool, error) {
+			names := map[string]bool{}
+			for _, name := range s.d.routes.VHosts() {
+				names[name] = true
+			}
+			s.d.queues.Each(func(_ queue.ID, spec *queue.Spec) { names[spec.VHost] = true })
+			return names, nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			if _, ok := b.access.VHost(name); ok {
+				continue
+			}
+			if err := s.clearVHost(ctx, name); err != nil {
 				return err
 			}
 		}

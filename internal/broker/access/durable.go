@@ -51,6 +51,14 @@ func (d *Durable) VHost(name string) (VHost, bool) {
 	return v, ok
 }
 
+// User returns a user. The caller must not change its tags.
+func (d *Durable) User(name string) (User, bool) {
+	if u := d.state.users[name]; u != nil {
+		return u.User, true
+	}
+	return User{}, false
+}
+
 // VHosts lists the vhosts by name.
 func (d *Durable) VHosts() []VHost { return d.state.listVHosts() }
 

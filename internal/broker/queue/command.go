@@ -16,7 +16,7 @@ type Declare struct {
 // Delete removes a queue and its messages. A queue that is not there is no
 // fault.
 type Delete struct {
-	Connection        ConnectionID
+	Connection        ConnectionID // 0: exclusive ones too
 	Queue             ID
 	IfUnused, IfEmpty bool
 }
