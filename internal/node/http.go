@@ -30,6 +30,7 @@ func (n *Node) serveHTTP() {
 		io.WriteString(w, "ready\n")
 	})
 	n.handleAPI(mux)
+	n.handleAdmin(mux)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), brokerCollector{n})
 	n.metrics.register(reg)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/broker/access"
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 )
 
@@ -24,7 +25,8 @@ import (
 //	GET /api/exchanges  /api/exchanges/VHOST
 //	GET /api/bindings   /api/bindings/VHOST
 //
-// Without a VHOST it is "/", which a path writes as %2F. It only reads.
+// Without a VHOST it is "/", which a path writes as %2F. What changes vhosts, users
+// and permissions is in http_admin.go.
 
 // apiQueue is a queue, or a topic that AMQP sees as a stream queue.
 type apiQueue struct {
@@ -75,14 +77,8 @@ func (n *Node) handleAPI(mux *http.ServeMux) {
 
 // serveAPI checks who asks, and answers with what list returns.
 func (n *Node) serveAPI(w http.ResponseWriter, r *http.Request, list func(context.Context, *broker.VHost) (any, error)) {
-	if !n.ready.Load() || n.Err() != nil {
-		apiError(w, http.StatusServiceUnavailable, "not ready")
-		return
-	}
-	user, password, _ := r.BasicAuth()
-	if err := n.broker.Authenticate(user, password, isLoopback(r.RemoteAddr)); err != nil {
-		w.Header().Set("WWW-Authenticate", `Basic realm="Waxwing"`)
-		apiError(w, http.StatusUnauthorized, "Login failed")
+	user, ok := n.login(w, r)
+	if !ok {
 		return
 	}
 	name := cmp.Or(r.PathValue("vhost"), "/")
@@ -101,16 +97,49 @@ func (n *Node) serveAPI(w http.ResponseWriter, r *http.Request, list func(contex
 	}
 	answer, err := list(r.Context(), v)
 	if err != nil {
-		status := http.StatusInternalServerError
-		var be *broker.Error
-		if errors.As(err, &be) && be.Kind == broker.Stopping {
-			status = http.StatusServiceUnavailable
-		}
-		apiError(w, status, err.Error())
+		apiFailure(w, err)
 		return
 	}
+	apiAnswer(w, answer)
+}
+
+// login says who asks, or answers that nobody may who says so.
+func (n *Node) login(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
+	if !n.ready.Load() || n.Err() != nil {
+		apiError(w, http.StatusServiceUnavailable, "not ready")
+		return "", false
+	}
+	user, password, _ := r.BasicAuth()
+	if err := n.broker.Authenticate(user, password, isLoopback(r.RemoteAddr)); err != nil {
+		w.Header().Set("WWW-Authenticate", `Basic realm="Waxwing"`)
+		apiError(w, http.StatusUnauthorized, "Login failed")
+		return "", false
+	}
+	return user, true
+}
+
+// apiAnswer answers with a value in JSON.
+func apiAnswer(w http.ResponseWriter, answer any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer) // a client that went away is no concern
+}
+
+// apiFailure answers with why the broker refuses something.
+func apiFailure(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	var be *broker.Error
+	var ae *access.Error
+	switch {
+	case errors.As(err, &be) && be.Kind == broker.Stopping:
+		status = http.StatusServiceUnavailable
+	case errors.As(err, &be) && be.Kind == broker.StorageFull:
+		status = http.StatusInsufficientStorage
+	case errors.As(err, &ae) && ae.Kind == access.NotFound:
+		status = http.StatusNotFound
+	case errors.As(err, &ae):
+		status = http.StatusBadRequest
+	}
+	apiError(w, status, err.Error())
 }
 
 // apiError answers with a status and why.
