@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,15 +14,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// amqpLists holds the flags of the commands that list what a broker has. AMQP
-// cannot: they ask over HTTP, as RabbitMQ's management API is asked.
-type amqpLists struct {
+// amqpAdmin holds the flags of the commands that ask for what AMQP cannot say: lists,
+// and who may do what. They go over HTTP, as RabbitMQ's management API is asked.
+type amqpAdmin struct {
 	conn    amqpConnection
 	httpURL string
 }
 
 // addTo adds the flags to cmd.
-func (l *amqpLists) addTo(cmd *cobra.Command) {
+func (l *amqpAdmin) addTo(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&l.httpURL, "http-url", "http://127.0.0.1:8080", "where the broker answers over HTTP (RabbitMQ: its management port)")
 	must(cmd.Flags().SetAnnotation("http-url", envAnnotation, []string{"WAXWING_HTTP_URL"}))
 	l.conn.addTo(cmd)
@@ -31,8 +32,28 @@ func (l *amqpLists) addTo(cmd *cobra.Command) {
 // listBytesMax bounds what a broker may answer, in bytes.
 const listBytesMax = 1 << 30
 
-// get asks for what ("queues") of the vhost and decodes it into into.
-func (l *amqpLists) get(ctx context.Context, what string, into any) error {
+// list asks for what ("queues") of the vhost and decodes it into into.
+func (l *amqpAdmin) list(ctx context.Context, what string, into any) error {
+	uri, err := l.conn.check()
+	if err != nil {
+		return err
+	}
+	err = l.ask(ctx, http.MethodGet, []string{what, uri.Vhost}, nil, into)
+	var refusal *httpRefusal
+	if errors.As(err, &refusal) {
+		switch refusal.status {
+		case http.StatusForbidden:
+			return fmt.Errorf("the user %q may not enter the vhost %q", uri.Username, uri.Vhost)
+		case http.StatusNotFound:
+			return fmt.Errorf("%s has no such list of the vhost %q (is it the address of waxwing serve --http, or of RabbitMQ's management plugin?)", refusal.host, uri.Vhost)
+		}
+	}
+	return err
+}
+
+// ask does something with the page of these names. What it sends and gets is JSON;
+// both may be nil. What the broker refuses is an *httpRefusal.
+func (l *amqpAdmin) ask(ctx context.Context, method string, page []string, body, into any) error {
 	uri, err := l.conn.check()
 	if err != nil {
 		return err
@@ -43,19 +64,34 @@ func (l *amqpLists) get(ctx context.Context, what string, into any) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.conn.timeout)
 	defer cancel()
-	path := strings.TrimSuffix(base.String(), "/") + "/api/" + what + "/" + url.PathEscape(uri.Vhost)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	path := strings.TrimSuffix(base.String(), "/") + "/api"
+	for _, name := range page {
+		path += "/" + url.PathEscape(name)
+	}
+	var sent io.Reader = http.NoBody
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		sent = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, path, sent)
 	if err != nil {
 		return err
 	}
 	req.SetBasicAuth(uri.Username, uri.Password)
+	req.Header.Set("Content-Type", "application/json")
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return l.unreachable(base.Host, err)
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return l.refused(answer, uri.Username, uri.Vhost, base.Host)
+	if answer.StatusCode >= 300 {
+		return refusal(answer, uri.Username, base.Host)
+	}
+	if into == nil {
+		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(answer.Body, listBytesMax)).Decode(into); err != nil {
 		return fmt.Errorf("cannot read the answer of %s: %w", base.Host, err)
@@ -64,8 +100,8 @@ func (l *amqpLists) get(ctx context.Context, what string, into any) error {
 }
 
 // unreachable says why there was no answer, and what to look at.
-func (l *amqpLists) unreachable(host string, err error) error {
-	const hint = "lists come over HTTP, from waxwing serve --http or RabbitMQ's management plugin; see --http-url"
+func (l *amqpAdmin) unreachable(host string, err error) error {
+	const hint = "this goes over HTTP, to waxwing serve --http or RabbitMQ's management plugin; see --http-url"
 	var outer *url.Error // says again what was asked
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -78,19 +114,28 @@ func (l *amqpLists) unreachable(host string, err error) error {
 	return fmt.Errorf("nothing answers at %s: %w (%s)", host, err, hint)
 }
 
-// refused says what a status means.
-func (l *amqpLists) refused(answer *http.Response, user, vhost, host string) error {
+// httpRefusal is what the broker answered instead of doing something.
+type httpRefusal struct {
+	status int
+	host   string
+	text   string
+}
+
+// Error says what it was about.
+func (r *httpRefusal) Error() string { return r.text }
+
+// refusal says what a status means.
+func refusal(answer *http.Response, user, host string) error {
 	var said struct{ Reason string }
 	_ = json.NewDecoder(io.LimitReader(answer.Body, 4096)).Decode(&said) // not everything says why
-	switch answer.StatusCode {
-	case http.StatusUnauthorized:
-		return fmt.Errorf("%s refuses the user %q or the password of --url", host, user)
-	case http.StatusForbidden:
-		return fmt.Errorf("the user %q may not enter the vhost %q", user, vhost)
-	case http.StatusNotFound:
-		return fmt.Errorf("%s has no such list of the vhost %q (is it the address of waxwing serve --http, or of RabbitMQ's management plugin?)", host, vhost)
+	r := &httpRefusal{answer.StatusCode, host, fmt.Sprintf("%s refuses: %s", host, said.Reason)}
+	switch {
+	case r.status == http.StatusUnauthorized && (said.Reason == "" || strings.HasPrefix(said.Reason, "Login")):
+		r.text = fmt.Sprintf("%s refuses the user %q or the password of --url", host, user)
+	case said.Reason == "":
+		r.text = fmt.Sprintf("%s answers %s", host, answer.Status)
 	}
-	return fmt.Errorf("%s answers %s %s", host, answer.Status, said.Reason)
+	return r
 }
 
 // argumentsText writes arguments as name=value, with blanks between.

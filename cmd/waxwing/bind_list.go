@@ -13,7 +13,7 @@ type bindingRow struct {
 }
 
 func newBindListCommand() *cobra.Command {
-	var lists amqpLists
+	var admin amqpAdmin
 	out := newOutputFlag()
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -27,7 +27,7 @@ AMQP has no such question, so it is asked over HTTP, at --http-url.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all := []bindingRow{}
-			if err := lists.get(cmd.Context(), "bindings", &all); err != nil {
+			if err := admin.list(cmd.Context(), "bindings", &all); err != nil {
 				return err
 			}
 			bindings := []bindingRow{}
@@ -46,7 +46,7 @@ AMQP has no such question, so it is asked over HTTP, at --http-url.`,
 			return printTable(cmd.OutOrStdout(), []string{"EXCHANGE", "TO", "DESTINATION", "KEY", "ARGUMENTS"}, rows)
 		},
 	}
-	lists.addTo(cmd)
+	admin.addTo(cmd)
 	out.addTo(cmd)
 	return cmd
 }

@@ -14,7 +14,7 @@ type exchangeRow struct {
 }
 
 func newExchangeListCommand() *cobra.Command {
-	var lists amqpLists
+	var admin amqpAdmin
 	out := newOutputFlag()
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -28,7 +28,7 @@ AMQP has no such question, so it is asked over HTTP, at --http-url.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			exchanges := []exchangeRow{}
-			if err := lists.get(cmd.Context(), "exchanges", &exchanges); err != nil {
+			if err := admin.list(cmd.Context(), "exchanges", &exchanges); err != nil {
 				return err
 			}
 			if out.json() {
@@ -41,7 +41,7 @@ AMQP has no such question, so it is asked over HTTP, at --http-url.`,
 			return printTable(cmd.OutOrStdout(), []string{"EXCHANGE", "TYPE", "DURABLE", "AUTO-DELETE", "INTERNAL", "ARGUMENTS"}, rows)
 		},
 	}
-	lists.addTo(cmd)
+	admin.addTo(cmd)
 	out.addTo(cmd)
 	return cmd
 }

@@ -20,7 +20,7 @@ type queueRow struct {
 }
 
 func newQueueListCommand() *cobra.Command {
-	var lists amqpLists
+	var admin amqpAdmin
 	out := newOutputFlag()
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -35,7 +35,7 @@ AMQP has no such question, so it is asked over HTTP, at --http-url.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			queues := []queueRow{}
-			if err := lists.get(cmd.Context(), "queues", &queues); err != nil {
+			if err := admin.list(cmd.Context(), "queues", &queues); err != nil {
 				return err
 			}
 			if out.json() {
@@ -51,7 +51,7 @@ AMQP has no such question, so it is asked over HTTP, at --http-url.`,
 			return printTable(cmd.OutOrStdout(), []string{"QUEUE", "TYPE", "DURABLE", "READY", "UNACKED", "CONSUMERS", "ARGUMENTS"}, rows)
 		},
 	}
-	lists.addTo(cmd)
+	admin.addTo(cmd)
 	out.addTo(cmd)
 	return cmd
 }

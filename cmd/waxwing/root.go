@@ -64,6 +64,9 @@ messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL.
 		newUnbindCommand(),
 		newPublishCommand(),
 		newGetCommand(),
+		newVHostCommand(),
+		newUserCommand(),
+		newPermissionCommand(),
 		newBenchCommand(),
 		newVersionCommand(),
 	)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,10 +99,22 @@ func TestScripts(t *testing.T) {
 					"wait-for-topics": waitForTopics,
 					"wait-for-queue":  waitForQueue,
 					"refusing-broker": refusingBroker,
+					"as":              asUser,
 				},
 			})
 		})
 	}
+}
+
+// asUser has the commands log in as a user, in a vhost: as USER PASSWORD VHOST.
+func asUser(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: as USER PASSWORD VHOST")
+	}
+	u, err := url.Parse(ts.Getenv("WAXWING_AMQP_URL"))
+	ts.Check(err)
+	u.User, u.Path = url.UserPassword(args[0], args[1]), "/"+args[2]
+	ts.Setenv("WAXWING_AMQP_URL", u.String())
 }
 
 // listenBadly returns the addresses of listeners that are no brokers.
