@@ -12,9 +12,25 @@ import (
 	"github.com/waxwing-mq/waxwing/conformance/harness"
 )
 
-// startRabbitMQ starts a RabbitMQ until t ends, and gives its HOST:PORT. It is
-// installed if it is not there.
-func startRabbitMQ(t *testing.T) string {
+// startPairs starts so many pairs of brokers until t ends, or connects to those
+// that RABBITMQ_AMQP and WAXWING_AMQP name, which are one pair.
+func startPairs(t *testing.T, n int) (pairs []*Pair) {
+	t.Helper()
+	if os.Getenv("RABBITMQ_AMQP") != "" || os.Getenv("WAXWING_AMQP") != "" {
+		n = 1
+	}
+	for i := range n {
+		p, err := NewPair(startWaxwing(t), startRabbitMQ(t, i))
+		harness.Must(t, err)
+		t.Cleanup(p.Close)
+		pairs = append(pairs, p)
+	}
+	return pairs
+}
+
+// startRabbitMQ starts the i-th RabbitMQ until t ends, and gives its HOST:PORT. It
+// is installed if it is not there.
+func startRabbitMQ(t *testing.T, i int) string {
 	t.Helper()
 	if addr := os.Getenv("RABBITMQ_AMQP"); addr != "" {
 		return addr
@@ -24,7 +40,7 @@ func startRabbitMQ(t *testing.T) string {
 		root, err := harness.Root()
 		harness.Must(t, err)
 		cmd := exec.Command(filepath.Join(root, "scripts", "rabbitmq.sh"), args...)
-		cmd.Env = append(os.Environ(), fmt.Sprintf("RABBITMQ_INSTANCE=diff%d", os.Getpid()), fmt.Sprintf("RABBITMQ_OWNER=%d", os.Getpid()))
+		cmd.Env = append(os.Environ(), fmt.Sprintf("RABBITMQ_INSTANCE=diff%dn%d", os.Getpid(), i), fmt.Sprintf("RABBITMQ_OWNER=%d", os.Getpid()))
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
 		if err != nil {

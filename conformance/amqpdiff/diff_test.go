@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/waxwing-mq/waxwing/conformance/harness"
@@ -15,6 +17,7 @@ var (
 	seed   = flag.Uint64("seed", 1, "the first script's seed; the others follow")
 	number = flag.Int("n", 0, "number of scripts; 0: the sample, or with WAXWING_FULL=1 600")
 	most   = flag.Int("most", 5, "differences after which to stop")
+	pairs  = flag.Int("pairs", 0, "pairs of brokers that share the scripts; 0: one for each 250 scripts, 4 at most")
 )
 
 const shrinkTries = 60
@@ -22,51 +25,83 @@ const shrinkTries = 60
 // TestDifferential: Waxwing does what RabbitMQ does, but for the differences
 // that are intended.
 func TestDifferential(t *testing.T) {
-	p, err := NewPair(startWaxwing(t), startRabbitMQ(t))
-	harness.Must(t, err)
-	defer p.Close()
-	t.Run("junk", func(t *testing.T) { allJunk(t, p) })
-	t.Run("intended", func(t *testing.T) { intended(t, p) })
-	t.Run("handover", func(t *testing.T) { handover(t, p) })
-	t.Run("rare", func(t *testing.T) { rare(t, p) })
-	t.Run("scripts", func(t *testing.T) { scripts(t, p) })
-}
-
-// scripts carries out random ones.
-func scripts(t *testing.T, p *Pair) {
 	n := *number
 	if n == 0 {
 		n = harness.Pick(150, 600)
 	}
-	known, shown := map[string]int{}, map[string]int{}
-	bad := 0
-	for i := range n {
-		s := *seed + uint64(i)
-		before := maps.Clone(p.Seen)
-		found, err := p.Confirm(Generate(s))
-		if err != nil {
-			t.Fatalf("seed %d: %v", s, err)
-		}
-		for name, n := range p.Seen {
-			if n > before[name] {
-				shown[name]++
+	k := *pairs
+	if k == 0 {
+		k = min(1+n/250, 4)
+	}
+	all := startPairs(t, k)
+	p := all[0]
+	t.Run("junk", func(t *testing.T) { allJunk(t, p) })
+	t.Run("intended", func(t *testing.T) { intended(t, p) })
+	t.Run("handover", func(t *testing.T) { handover(t, p) })
+	t.Run("rare", func(t *testing.T) { rare(t, p) })
+	t.Run("scripts", func(t *testing.T) { scripts(t, all, n) })
+}
+
+// scripts carries out n random ones. They wait for the brokers most of the time, so
+// that several pairs are about as much faster.
+func scripts(t *testing.T, all []*Pair, n int) {
+	r := &run{t: t, known: map[string]int{}, shown: map[string]int{}}
+	var workers sync.WaitGroup
+	for _, p := range all {
+		workers.Go(func() {
+			for i := r.next.Add(1) - 1; i < int64(n) && !r.over.Load(); i = r.next.Add(1) - 1 {
+				r.script(p, *seed+uint64(i))
 			}
-		}
-		switch {
-		case found == nil:
-		case found.Known != "":
-			known[found.Known]++
-		default:
-			report(t, p, s)
-			if bad++; bad >= *most {
-				t.Fatalf("stopped at seed %d", s)
-			}
+		})
+	}
+	workers.Wait()
+	t.Logf("%d scripts, of which these ended in an intended difference: %v", n, r.known)
+	t.Logf("scripts that showed: %v", r.shown)
+	if r.over.Load() {
+		return
+	}
+	for _, name := range missed(n, r.shown) {
+		t.Errorf("%d scripts have not shown %s", n, name)
+	}
+}
+
+// run is what several goroutines that carry out scripts share.
+type run struct {
+	t    *testing.T
+	next atomic.Int64
+	over atomic.Bool // there were enough differences, or a script that cannot be carried out
+
+	mu           sync.Mutex
+	known, shown map[string]int // scripts, by what they ended in and what they showed
+	bad          int
+}
+
+// script carries out one script.
+func (r *run) script(p *Pair, seed uint64) {
+	before := maps.Clone(p.Seen)
+	found, err := p.Confirm(Generate(seed))
+	if err != nil {
+		r.over.Store(true)
+		r.t.Errorf("seed %d: %v", seed, err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, n := range p.Seen {
+		if n > before[name] {
+			r.shown[name]++
 		}
 	}
-	t.Logf("%d scripts, of which these ended in an intended difference: %v", n, known)
-	t.Logf("scripts that showed: %v", shown)
-	for _, name := range missed(n, shown) {
-		t.Errorf("%d scripts have not shown %s", n, name)
+	switch {
+	case found == nil:
+	case found.Known != "":
+		r.known[found.Known]++
+	default:
+		report(r.t, p, seed) // the others wait for the lock meanwhile: it is quieter so
+		if r.bad++; r.bad >= *most {
+			r.over.Store(true)
+			r.t.Errorf("stopped at seed %d", seed)
+		}
 	}
 }
 
