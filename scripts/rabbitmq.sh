@@ -14,6 +14,8 @@
 #
 #   RABBITMQ_INSTANCE  name of the instance, by default main: several can run
 #   RABBITMQ_OWNER     stop the instance when the process with this id ends
+#   RABBITMQ_MANAGEMENT  not empty: its management plugin, whose URL start prints
+#                        as a second line
 set -euo pipefail
 
 suite=trixie
@@ -96,7 +98,7 @@ running() {
 # configure writes the settings of an instance: two schedulers that do not
 # spin, 2 GB of memory before publishers have to wait.
 configure() {
-  local amqp=$1
+  local amqp=$1 http=$2
   mkdir -p "$state"/{data,log,home}
   cat >"$state/rabbitmq.conf" <<CONF
 listeners.tcp.1 = 127.0.0.1:$amqp
@@ -105,6 +107,10 @@ disk_free_limit.absolute = 100MB
 log.file.level = warning
 CONF
   echo '[].' >"$state/plugins"
+  if [ -n "$http" ]; then
+    printf 'management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = %s\n' "$http" >>"$state/rabbitmq.conf"
+    echo '[rabbitmq_management].' >"$state/plugins"
+  fi
   cat >"$state/env" <<ENV
 export HOME=$home/home PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
 export RABBITMQ_NODENAME=$name@localhost RABBITMQ_DIST_PORT=$(free_port)
@@ -120,17 +126,22 @@ start() {
   [ -e "$cache/.installed-$suite" ] || die "not there: run $me install"
   [ -z "$(running)" ] || die "$name runs already"
   rm -rf "$state"
-  local amqp
+  local amqp http='' last
   amqp=$(free_port)
-  configure "$amqp"
+  last=$amqp
+  if [ -n "${RABBITMQ_MANAGEMENT:-}" ]; then
+    while [ "$last" = "$amqp" ]; do last=$(free_port); done
+    http=$last
+  fi
+  configure "$amqp" "$http"
   setsid "$me" _apart </dev/null >"$state/console" 2>&1 9>&- &
   local tries
   for ((tries = 0; tries < 900; tries++)); do
     sleep 0.1
-    (exec 3<>"/dev/tcp/127.0.0.1/$amqp") 2>/dev/null && break
+    (exec 3<>"/dev/tcp/127.0.0.1/$amqp" 4<>"/dev/tcp/127.0.0.1/$last") 2>/dev/null && break
     [ "$tries" -lt 20 ] || [ -n "$(running)" ] || break
   done
-  if ! (exec 3<>"/dev/tcp/127.0.0.1/$amqp") 2>/dev/null; then
+  if ! (exec 3<>"/dev/tcp/127.0.0.1/$amqp" 4<>"/dev/tcp/127.0.0.1/$last") 2>/dev/null; then
     tail -30 "$state/console" >&2
     stop
     die "it did not start"
@@ -139,6 +150,7 @@ start() {
     setsid "$me" _watch "$RABBITMQ_OWNER" </dev/null >/dev/null 2>&1 9>&- &
   fi
   echo "amqp://guest:guest@127.0.0.1:$amqp/"
+  [ -z "$http" ] || echo "http://127.0.0.1:$http"
 }
 
 # serve is the first process of the instance.
