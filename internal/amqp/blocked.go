@@ -81,15 +81,25 @@ func (c *conn) unblock() {
 // Messages that were taken from the socket and find the disk full are kept, with
 // all that the connection publishes behind them, and handed in again when there
 // is room: a message that a client has sent is not lost while its connection
-// lives, confirmed or not. Meanwhile nothing more is handed in or read.
+// lives, confirmed or not. Meanwhile nothing more is handed in or read. What all
+// connections keep is bounded: one for which there is no place ends.
 
 // keep keeps the messages of a batch that had no room; publishes are those of
 // them that are to be confirmed. It is called under c.mu.
 func (c *conn) keep(b *broker.SessionBatch, publishes []publish) {
+	if c.ctx.Err() != nil {
+		return
+	}
 	for i := range b.Items {
 		it := &b.Items[i]
 		if !it.NoRoom() {
 			continue
+		}
+		n := int64(len(it.Publish.Batch))
+		c.keptBytes += n
+		if c.s.kept.Add(n) > c.s.cfg.ContentBytesMax {
+			c.stop(&forcedError{"the disk is full, and too much waits for it already"})
+			return
 		}
 		for len(publishes) > 0 && publishes[0].item < i {
 			publishes = publishes[1:]
@@ -99,7 +109,7 @@ func (c *conn) keep(b *broker.SessionBatch, publishes []publish) {
 		}
 		c.kept = append(c.kept, broker.SessionItem{Publish: it.Publish})
 	}
-	if len(c.kept) > 0 && c.room == nil && c.ctx.Err() == nil {
+	if len(c.kept) > 0 && c.room == nil {
 		c.room = make(chan struct{})
 		c.streams.Go(c.handInAgain)
 	}
@@ -177,8 +187,16 @@ func (c *conn) takeKept() (b *broker.SessionBatch, publishes []publish, done boo
 	b = &broker.SessionBatch{Items: c.kept, Again: true}
 	publishes = c.keptPublishes
 	c.kept, c.keptPublishes = nil, nil
+	c.dropKept()
 	c.underWay++
 	return b, publishes, false
+}
+
+// dropKept takes what is kept off the sum of all connections. It is called under
+// c.mu.
+func (c *conn) dropKept() {
+	c.s.kept.Add(-c.keptBytes)
+	c.keptBytes = 0
 }
 
 // awaitRoom waits while messages are kept.

@@ -68,6 +68,7 @@ type conn struct {
 	blocks   int // reasons why the client has to wait
 	// What the disk had no room for, see keep.
 	kept          []broker.SessionItem
+	keptBytes     int64
 	keptPublishes []publish     // of kept, in order, those that are to be confirmed
 	room          chan struct{} // closed when nothing is kept any more; nil: nothing is
 	underWay      int           // batches that may have to be kept
@@ -114,6 +115,9 @@ func (c *conn) serve(ctx context.Context) {
 	c.stop(err)
 	c.leave(context.Cause(c.ctx))
 	c.streams.Wait()
+	c.mu.Lock()
+	c.dropKept()
+	c.mu.Unlock()
 	c.out.close()
 	writing.Wait()
 	c.nc.Close()

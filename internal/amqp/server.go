@@ -27,8 +27,9 @@ type Config struct {
 	Heartbeat time.Duration
 	// MessageBytesMax is the largest message body (16 MiB).
 	MessageBytesMax uint64
-	// ContentBytesMax bounds the message bodies that have come in part, of
-	// all connections together (256 MiB).
+	// ContentBytesMax bounds the message bodies that have come in part, of all
+	// connections together, and as much those that wait for a full disk
+	// (256 MiB).
 	ContentBytesMax int64
 	// MemoryShort says that publishers have to wait because memory is short;
 	// nil never does.
@@ -83,6 +84,7 @@ type Server struct {
 	ctx      context.Context // done when Drain is called
 	stop     context.CancelFunc
 	content  atomic.Int64 // bytes of bodies that have come in part
+	kept     atomic.Int64 // bytes of messages that the full disk had no room for
 	counters counters
 	replies  replyTable
 

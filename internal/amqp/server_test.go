@@ -3,6 +3,7 @@ package amqp_test
 import (
 	"context"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/waxwing-mq/waxwing/internal/amqp"
+	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 	"github.com/waxwing-mq/waxwing/internal/listen"
@@ -25,11 +27,15 @@ type node struct {
 	short   atomic.Bool // memory is
 	server  *amqp.Server
 	methods methodNames
+	content int64 // Config.ContentBytesMax
 }
 
 // start runs a broker in memory until the test ends.
-func start(t *testing.T) *node {
-	n := &node{t: t, disk: mem.New(mem.Options{FileBytes: 8 << 20})}
+func start(t *testing.T) *node { return startWith(t, 0) }
+
+// startWith is start with a limit for what has come in part, or is kept.
+func startWith(t *testing.T, content int64) *node {
+	n := &node{t: t, disk: mem.New(mem.Options{FileBytes: 8 << 20}), content: content}
 	n.open()
 	t.Cleanup(func() { n.stop() })
 	return n
@@ -47,6 +53,7 @@ func (n *node) open() {
 	}
 	server := amqp.New(amqp.Config{
 		Broker: n.broker, Version: "test", MemoryShort: n.short.Load, Metrics: amqp.Metrics{Method: n.methods.told},
+		ContentBytesMax: n.content,
 	})
 	n.server = server
 	n.broker.SetProtocol(server)
@@ -377,11 +384,14 @@ func (n *node) fill(most int) (published int) {
 
 // almostFull starts a broker with a queue "q" that has room for less than 200 KiB,
 // but for no alarm, and says how many messages are in the queue.
-func almostFull(t *testing.T) (*node, int) {
+func almostFull(t *testing.T) (*node, int) { return almostFullWith(t, 0) }
+
+// almostFullWith is almostFull with a limit for what is kept.
+func almostFullWith(t *testing.T, content int64) (*node, int) {
 	t.Helper()
 	for range 10 { // the disk may fill up otherwise the second time
-		room := start(t).fill(5000)
-		n := start(t)
+		room := startWith(t, content).fill(5000)
+		n := startWith(t, content)
 		if n.fill(room-1) == room-1 && !n.broker.Full() {
 			return n, room - 1
 		}
@@ -458,4 +468,45 @@ func TestKeptIsNoMatterOfMemory(t *testing.T) {
 	}
 	n.short.Store(false)
 	<-late.Done()
+}
+
+// TestKeptIsBounded: what all connections keep for a full disk has a limit; one that
+// is beyond it ends, and what it kept no longer counts.
+func TestKeptIsBounded(t *testing.T) {
+	n, _ := almostFullWith(t, 1<<20)
+	const size = 600 << 10
+	// This one has begun to publish before there is an alarm.
+	r := n.raw().open()
+	r.method(1, &wire.BasicPublish{RoutingKey: "q"})
+	r.send(wire.AppendContentHeader(nil, 1, wire.ContentHeader{BodySize: size}))
+	r.method(2, &wire.ChannelOpen{})
+	r.expect(2, &wire.ChannelOpenOk{})
+
+	conn := n.dial()
+	ch := must(conn.Channel())(t)
+	if err := ch.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	blocked := conn.NotifyBlocked(make(chan amqp091.Blocking, 100))
+	confirm := must(ch.PublishWithDeferredConfirm("", "q", false, false, amqp091.Publishing{Body: make([]byte, size)}))(t)
+	<-blocked
+	if got := n.server.Kept(); got < size {
+		t.Fatalf("%d bytes are kept", got)
+	}
+	r.send(wire.AppendBody(nil, 1, 8192, make([]byte, size)))
+	var m wire.ConnectionClose
+	r.expect(0, &m)
+	if m.ReplyCode != wire.ConnectionForced || !strings.Contains(m.ReplyText, "the disk is full") {
+		t.Errorf("closed with %+v", m)
+	}
+	r.nc.Close()
+	n.disk.SetFree(-1)
+	if !confirm.Wait() {
+		t.Error("refused")
+	}
+	for end := time.Now().Add(20 * time.Second); n.server.Kept() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes still count as kept", n.server.Kept())
+		}
+	}
 }
