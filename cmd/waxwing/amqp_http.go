@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,7 +24,7 @@ type amqpAdmin struct {
 
 // addTo adds the flags to cmd.
 func (l *amqpAdmin) addTo(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&l.httpURL, "http-url", "http://127.0.0.1:8080", "where the broker answers over HTTP (RabbitMQ: its management port)")
+	cmd.Flags().StringVar(&l.httpURL, "http-url", "", "where the broker answers over HTTP (default: port 8080 of the host of --url; RabbitMQ: its management port)")
 	must(cmd.Flags().SetAnnotation("http-url", envAnnotation, []string{"WAXWING_HTTP_URL"}))
 	l.conn.addTo(cmd)
 	cmd.Flags().Lookup("url").Usage = "its user, password and vhost are used"
@@ -38,7 +39,7 @@ func (l *amqpAdmin) list(ctx context.Context, what string, into any) error {
 	if err != nil {
 		return err
 	}
-	err = l.ask(ctx, http.MethodGet, []string{what, uri.Vhost}, nil, into)
+	_, err = l.ask(ctx, http.MethodGet, []string{what, uri.Vhost}, nil, into)
 	var refusal *httpRefusal
 	if errors.As(err, &refusal) {
 		switch refusal.status {
@@ -51,16 +52,25 @@ func (l *amqpAdmin) list(ctx context.Context, what string, into any) error {
 	return err
 }
 
-// ask does something with the page of these names. What it sends and gets is JSON;
-// both may be nil. What the broker refuses is an *httpRefusal.
-func (l *amqpAdmin) ask(ctx context.Context, method string, page []string, body, into any) error {
+// httpClient follows no redirections: they make a GET of everything, and take the
+// password elsewhere.
+var httpClient = http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
+// ask does something with the page of these names, and returns the status. What it
+// sends and gets is JSON; both may be nil. What the broker refuses is an
+// *httpRefusal.
+func (l *amqpAdmin) ask(ctx context.Context, method string, page []string, body, into any) (status int, err error) {
 	uri, err := l.conn.check()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	base, err := url.Parse(l.httpURL)
+	where := l.httpURL
+	if where == "" {
+		where = "http://" + net.JoinHostPort(uri.Host, "8080")
+	}
+	base, err := url.Parse(where)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return fmt.Errorf("--http-url must be like http://127.0.0.1:8080")
+		return 0, fmt.Errorf("--http-url must be like http://127.0.0.1:8080")
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.conn.timeout)
 	defer cancel()
@@ -72,31 +82,31 @@ func (l *amqpAdmin) ask(ctx context.Context, method string, page []string, body,
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		sent = bytes.NewReader(text)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, path, sent)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	req.SetBasicAuth(uri.Username, uri.Password)
 	req.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(req)
+	answer, err := httpClient.Do(req)
 	if err != nil {
-		return l.unreachable(base.Host, err)
+		return 0, l.unreachable(base.Host, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode >= 300 {
-		return refusal(answer, uri.Username, base.Host)
+		return answer.StatusCode, refusal(answer, uri.Username, base.Host)
 	}
 	if into == nil {
-		return nil
+		return answer.StatusCode, nil
 	}
 	if err := json.NewDecoder(io.LimitReader(answer.Body, listBytesMax)).Decode(into); err != nil {
-		return fmt.Errorf("cannot read the answer of %s: %w", base.Host, err)
+		return 0, fmt.Errorf("cannot read the answer of %s: %w", base.Host, err)
 	}
-	return nil
+	return answer.StatusCode, nil
 }
 
 // unreachable says why there was no answer, and what to look at.
@@ -132,6 +142,8 @@ func refusal(answer *http.Response, user, host string) error {
 	switch {
 	case r.status == http.StatusUnauthorized && (said.Reason == "" || strings.HasPrefix(said.Reason, "Login")):
 		r.text = fmt.Sprintf("%s refuses the user %q or the password of --url", host, user)
+	case r.status < 400:
+		r.text = fmt.Sprintf("%s is elsewhere: it answers %s to %s", host, answer.Status, answer.Header.Get("Location"))
 	case said.Reason == "":
 		r.text = fmt.Sprintf("%s answers %s", host, answer.Status)
 	}

@@ -42,10 +42,23 @@ func (p *permissions) addTo(cmd *cobra.Command) {
 	p.admin.addTo(cmd)
 }
 
+// given says whether a flag was given. One that is empty is refused: it was to hold
+// something, a variable that is not set, say.
+func given(cmd *cobra.Command, name string) (bool, error) {
+	f := cmd.Flags().Lookup(name)
+	if f.Changed && f.Value.String() == "" {
+		return false, fmt.Errorf("--%s is empty", name)
+	}
+	return f.Changed, nil
+}
+
 // at is the vhost that is meant.
-func (p *permissions) at() (string, error) {
+func (p *permissions) at(cmd *cobra.Command) (string, error) {
 	uri, err := p.admin.conn.check()
-	if p.vhost != "" || err != nil {
+	if err != nil {
+		return "", err
+	}
+	if ok, err := given(cmd, "vhost"); ok || err != nil {
 		return p.vhost, err
 	}
 	return uri.Vhost, nil
@@ -86,7 +99,7 @@ func newPermissionListCommand() *cobra.Command {
 			var all any
 			if topics {
 				grants := []topicPermissionRow{}
-				if err := admin.ask(cmd.Context(), http.MethodGet, []string{"topic-permissions"}, nil, &grants); err != nil {
+				if _, err := admin.ask(cmd.Context(), http.MethodGet, []string{"topic-permissions"}, nil, &grants); err != nil {
 					return err
 				}
 				for _, g := range grants {
@@ -95,7 +108,7 @@ func newPermissionListCommand() *cobra.Command {
 				heading[2], all = "EXCHANGE", grants
 			} else {
 				grants := []permissionRow{}
-				if err := admin.ask(cmd.Context(), http.MethodGet, []string{"permissions"}, nil, &grants); err != nil {
+				if _, err := admin.ask(cmd.Context(), http.MethodGet, []string{"permissions"}, nil, &grants); err != nil {
 					return err
 				}
 				for _, g := range grants {
@@ -133,21 +146,25 @@ with, --read to bind with. {username} and {vhost} in them stand for those names.
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			user := args[0]
-			vhost, err := p.at()
+			vhost, err := p.at(cmd)
+			if err != nil {
+				return err
+			}
+			topics, err := given(cmd, "exchange")
 			if err != nil {
 				return err
 			}
 			page, body := "permissions", map[string]string{"configure": configure, "write": write, "read": read}
 			switch {
-			case exchange != "" && cmd.Flags().Changed("configure"):
+			case topics && cmd.Flags().Changed("configure"):
 				return errors.New("--configure does not go with --exchange: routing keys are written and read")
-			case exchange != "":
+			case topics:
 				page, body = "topic-permissions", map[string]string{"exchange": exchange, "write": write, "read": read}
 			}
-			if err := p.admin.ask(cmd.Context(), http.MethodPut, []string{page, vhost, user}, body, nil); err != nil {
+			if _, err := p.admin.ask(cmd.Context(), http.MethodPut, []string{page, vhost, user}, body, nil); err != nil {
 				return fmt.Errorf("user %q in vhost %q: %w", user, vhost, err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "set %s of user %s in vhost %s\n", permissionKind(exchange != ""), user, vhost)
+			fmt.Fprintf(cmd.OutOrStdout(), "set %s of user %s in vhost %s\n", permissionKind(topics), user, vhost)
 			return nil
 		},
 	}
@@ -173,7 +190,7 @@ with --topics the topic permissions, so that all routing keys are allowed again.
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			user := args[0]
-			vhost, err := p.at()
+			vhost, err := p.at(cmd)
 			if err != nil {
 				return err
 			}
@@ -181,7 +198,7 @@ with --topics the topic permissions, so that all routing keys are allowed again.
 			if topics {
 				page = "topic-permissions"
 			}
-			if err := p.admin.ask(cmd.Context(), http.MethodDelete, []string{page, vhost, user}, nil, nil); err != nil {
+			if _, err := p.admin.ask(cmd.Context(), http.MethodDelete, []string{page, vhost, user}, nil, nil); err != nil {
 				return fmt.Errorf("user %q in vhost %q: %w", user, vhost, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "cleared %s of user %s in vhost %s\n", permissionKind(topics), user, vhost)

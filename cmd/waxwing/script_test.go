@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -59,8 +60,8 @@ func startNode(t *testing.T) (n *node.Node, stop func()) {
 // TestScripts runs every script in testdata/script against a broker of its own.
 // The scripts find it by WAXWING_BOOTSTRAP, WAXWING_AMQP_URL and
 // WAXWING_HTTP_URL. SILENT is the address of a listener
-// that never answers, CLOSING of one that closes every connection, and NOBODY
-// one where nothing listens.
+// that never answers, CLOSING of one that closes every connection, REDIRECTING of one
+// that sends HTTP elsewhere, and NOBODY one where nothing listens.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
@@ -83,6 +84,7 @@ func TestScripts(t *testing.T) {
 					e.Setenv("SILENT", silent)
 					e.Setenv("CLOSING", closing)
 					e.Setenv("NOBODY", nobody)
+					e.Setenv("REDIRECTING", redirecting(t))
 					// The race detector waits a second at each exit.
 					e.Setenv("GORACE", "atexit_sleep_ms=0")
 					return nil
@@ -115,6 +117,18 @@ func asUser(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	u.User, u.Path = url.UserPassword(args[0], args[1]), "/"+args[2]
 	ts.Setenv("WAXWING_AMQP_URL", u.String())
+}
+
+// redirecting returns the address of an HTTP server that sends everybody elsewhere,
+// where GET is answered.
+func redirecting(t *testing.T) string {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://example.org/elsewhere", http.StatusMovedPermanently)
+	})
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
 }
 
 // listenBadly returns the addresses of listeners that are no brokers.

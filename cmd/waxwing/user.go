@@ -59,7 +59,7 @@ func newUserListCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			users := []userRow{}
-			if err := admin.ask(cmd.Context(), http.MethodGet, []string{"users"}, nil, &users); err != nil {
+			if _, err := admin.ask(cmd.Context(), http.MethodGet, []string{"users"}, nil, &users); err != nil {
 				return err
 			}
 			if out.json() {
@@ -92,13 +92,11 @@ func (p *newPassword) read(cmd *cobra.Command) (string, error) {
 	if !cmd.Flags().Changed("password") {
 		in := cmd.InOrStdin()
 		if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-			fmt.Fprint(cmd.ErrOrStderr(), "password: ")
-			line, err := term.ReadPassword(int(f.Fd()))
-			fmt.Fprintln(cmd.ErrOrStderr())
+			line, err := readHidden(cmd, int(f.Fd()))
 			if err != nil {
 				return "", err
 			}
-			text = string(line)
+			text = line
 		} else {
 			line, err := bufio.NewReader(io.LimitReader(in, 64<<10)).ReadString('\n')
 			if err != nil && err != io.EOF {
@@ -111,6 +109,32 @@ func (p *newPassword) read(cmd *cobra.Command) (string, error) {
 		return "", errors.New("the password is empty: give it as a line of stdin, or by --password")
 	}
 	return text, nil
+}
+
+// readHidden reads a line of a terminal without showing it. A signal ends it, and
+// leaves the terminal as it was.
+func readHidden(cmd *cobra.Command, fd int) (string, error) {
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprint(cmd.ErrOrStderr(), "password: ")
+	defer fmt.Fprintln(cmd.ErrOrStderr())
+	type result struct {
+		line []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() { // stays in its read after a signal: the process ends then
+		line, err := term.ReadPassword(fd)
+		done <- result{line, err}
+	}()
+	select {
+	case r := <-done:
+		return string(r.line), r.err
+	case <-cmd.Context().Done():
+		return "", errors.Join(errInterrupted, term.Restore(fd, before))
+	}
 }
 
 func newUserCreateCommand() *cobra.Command {
@@ -132,20 +156,20 @@ users and permissions.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			fail := func(err error) error { return fmt.Errorf("user %q: %w", name, err) }
+			text, err := password.read(cmd) // first: what is asked then is of this moment
+			if err != nil {
+				return fail(err)
+			}
 			var old userRow
-			err := admin.ask(cmd.Context(), http.MethodGet, []string{"users", name}, nil, &old)
+			_, err = admin.ask(cmd.Context(), http.MethodGet, []string{"users", name}, nil, &old)
 			var refusal *httpRefusal
 			if err == nil {
 				return fail(errors.New("exists already"))
 			} else if !errors.As(err, &refusal) || refusal.status != http.StatusNotFound {
 				return fail(err)
 			}
-			text, err := password.read(cmd)
-			if err != nil {
-				return fail(err)
-			}
 			body := map[string]string{"password": text, "tags": strings.Join(tags, ",")}
-			if err := admin.ask(cmd.Context(), http.MethodPut, []string{"users", name}, body, nil); err != nil {
+			if _, err := admin.ask(cmd.Context(), http.MethodPut, []string{"users", name}, body, nil); err != nil {
 				return fail(err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "created user %s\n", name)
@@ -171,13 +195,13 @@ that are open stay.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			var old userRow
-			err := admin.ask(cmd.Context(), http.MethodGet, []string{"users", name}, nil, &old)
+			text, err := password.read(cmd)
 			if err == nil {
-				var text string
-				if text, err = password.read(cmd); err == nil {
-					body := map[string]string{"password": text, "tags": strings.Join(old.Tags, ",")}
-					err = admin.ask(cmd.Context(), http.MethodPut, []string{"users", name}, body, nil)
-				}
+				_, err = admin.ask(cmd.Context(), http.MethodGet, []string{"users", name}, nil, &old)
+			}
+			if err == nil {
+				body := map[string]string{"password": text, "tags": strings.Join(old.Tags, ",")}
+				_, err = admin.ask(cmd.Context(), http.MethodPut, []string{"users", name}, body, nil)
 			}
 			if err != nil {
 				return fmt.Errorf("user %q: %w", name, err)
@@ -207,10 +231,10 @@ func newUserTagCommand() *cobra.Command {
 				PasswordHash     string `json:"password_hash"`
 				HashingAlgorithm string `json:"hashing_algorithm"`
 			}
-			err := admin.ask(cmd.Context(), http.MethodGet, []string{"users", name}, nil, &old)
+			_, err := admin.ask(cmd.Context(), http.MethodGet, []string{"users", name}, nil, &old)
 			if err == nil {
 				put = userPut{old.PasswordHash, old.HashingAlgorithm, strings.Join(tags, ",")}
-				err = admin.ask(cmd.Context(), http.MethodPut, []string{"users", name}, put, nil)
+				_, err = admin.ask(cmd.Context(), http.MethodPut, []string{"users", name}, put, nil)
 			}
 			if err != nil {
 				return fmt.Errorf("user %q: %w", name, err)

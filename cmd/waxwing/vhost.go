@@ -47,7 +47,7 @@ one. A user who is no administrator sees those that are open to that user.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			vhosts := []vhostRow{}
-			if err := admin.ask(cmd.Context(), http.MethodGet, []string{"vhosts"}, nil, &vhosts); err != nil {
+			if _, err := admin.ask(cmd.Context(), http.MethodGet, []string{"vhosts"}, nil, &vhosts); err != nil {
 				return err
 			}
 			if out.json() {
@@ -71,8 +71,8 @@ func newVHostCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create VHOST...",
 		Short: "Create vhosts",
-		Long: `Creates vhosts, with the exchanges that every vhost has. One that exists gets the
-default queue type, and is no error.`,
+		Long: `Creates vhosts, with the exchanges that every vhost has; the user of --url gets all
+permissions there. One that exists gets the default queue type, and is no error.`,
 		Example: `  waxwing vhost create shop
   waxwing vhost create shop --default-queue-type quorum`,
 		Args: cobra.MinimumNArgs(1),
@@ -81,16 +81,22 @@ default queue type, and is no error.`,
 			if queueType != "" {
 				body["default_queue_type"] = queueType
 			}
+			var failed failures
 			for _, name := range names {
-				if err := admin.ask(cmd.Context(), http.MethodPut, []string{"vhosts", name}, body, nil); err != nil {
-					return fmt.Errorf("vhost %q: %w", name, err)
+				status, err := admin.ask(cmd.Context(), http.MethodPut, []string{"vhosts", name}, body, nil)
+				switch {
+				case err != nil:
+					failed = append(failed, fmt.Errorf("vhost %q: %w", name, err))
+				case status == http.StatusCreated:
+					fmt.Fprintf(cmd.OutOrStdout(), "created vhost %s\n", name)
+				default:
+					fmt.Fprintf(cmd.OutOrStdout(), "vhost %s exists\n", name)
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "created vhost %s\n", name)
 			}
-			return nil
+			return failed.err()
 		},
 	}
-	cmd.Flags().StringVar(&queueType, "default-queue-type", "", "classic, quorum or stream, for queues that are declared without a type")
+	cmd.Flags().StringVar(&queueType, "default-queue-type", "", "classic or quorum, for queues that are declared without a type")
 	admin.addTo(cmd)
 	return cmd
 }
@@ -127,18 +133,20 @@ func (d *adminDelete) addTo(cmd *cobra.Command) {
 // runner returns the function of a command that deletes things of a page by name.
 func (d *adminDelete) runner(what, page string) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, names []string) error {
+		var failed failures
 		for _, name := range names {
-			err := d.admin.ask(cmd.Context(), http.MethodDelete, []string{page, name}, nil, nil)
+			_, err := d.admin.ask(cmd.Context(), http.MethodDelete, []string{page, name}, nil, nil)
 			var refusal *httpRefusal
 			if errors.As(err, &refusal) && refusal.status == http.StatusNotFound && d.ifExists {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s %s does not exist\n", what, name)
 				continue
 			}
 			if err != nil {
-				return fmt.Errorf("%s %q: %w", what, name, err)
+				failed = append(failed, fmt.Errorf("%s %q: %w", what, name, err))
+				continue
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "deleted %s %s\n", what, name)
 		}
-		return nil
+		return failed.err()
 	}
 }

@@ -30,7 +30,7 @@ func TestDifferential(t *testing.T) {
 		n = harness.Pick(150, 600)
 	}
 	k := *pairs
-	if k == 0 {
+	if k <= 0 {
 		k = min(1+n/250, 4)
 	}
 	all := startPairs(t, k)
@@ -87,6 +87,9 @@ func (r *run) script(p *Pair, seed uint64) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.over.Load() {
+		return
+	}
 	for name, n := range p.Seen {
 		if n > before[name] {
 			r.shown[name]++

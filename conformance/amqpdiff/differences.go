@@ -53,7 +53,7 @@ var differences = []Difference{
 		return m != nil && deliveryLimitOfNoNumber(m.Arguments) && has(waxwing, "channel.close ReplyCode=406") && !has(rabbit, "channel.close")
 	}},
 	{Name: "quorum-reject-publish", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return declares(script, quorumThatRejects)
+		return declares(script, quorumThatRejects) && sameEnds(waxwing, rabbit)
 	}},
 	{Name: "tx-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		if method[*wire.TxCommit](script, at) == nil {
@@ -66,27 +66,29 @@ var differences = []Difference{
 		return method[*wire.QueueUnbind](script, at) != nil && has(waxwing, "channel.close ReplyCode=405") && has(rabbit, "queue.unbind-ok")
 	}},
 	{Name: "priority-expiry", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return declares(script, priorities) && slices.ContainsFunc(script, expires)
+		return declares(script, priorities) && slices.ContainsFunc(script, expires) && sameEnds(waxwing, rabbit)
 	}},
 	wordsDiffer("dead-letter-delivery-count", func(script []Step) bool { return declares(script, quorum) }, withoutCounts),
 	{Name: "close-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		ends := at == len(script) || script[at].Leave || method[*wire.ChannelClose](script, at) != nil
-		return ends && has(rabbit, " consumer ") && declares(script, deadLetters)
+		return ends && has(rabbit, " consumer ") && declares(script, deadLetters) && sameEnds(waxwing, rabbit)
 	}},
 	{Name: "dead-letter-overtakes", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return method[*wire.BasicPublish](script, at) != nil && expiresAtOnce(script[at]) && declares(script, deadLetters) && declares(script, quorum)
+		return method[*wire.BasicPublish](script, at) != nil && expiresAtOnce(script[at]) && declares(script, deadLetters) && declares(script, quorum) && sameEnds(waxwing, rabbit)
 	}},
 	{Name: "quorum-fading-consumer", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return has(waxwing, " consumer ") && declares(script, quorumThatFades) && slices.ContainsFunc(script, hasPriority)
+		return has(waxwing, " consumer ") && declares(script, quorumThatFades) && slices.ContainsFunc(script, hasPriority) && sameEnds(waxwing, rabbit)
 	}},
 	{Name: "quorum-requeue-priority", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return declares(script, quorumWithoutLimit) && slices.ContainsFunc(script, isHigh) && slices.ContainsFunc(script, requeues)
+		return declares(script, quorumWithoutLimit) && slices.ContainsFunc(script, isHigh) && slices.ContainsFunc(script, requeues) &&
+			slices.Equal(streams(waxwing), streams(rabbit)) && sameEnds(waxwing, rabbit)
 	}},
 	{Name: "qos-counts-get", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return slices.ContainsFunc(script, limitsChannel) && slices.ContainsFunc(script, gets)
+		return slices.ContainsFunc(script, limitsChannel) && slices.ContainsFunc(script, gets) && sameEnds(waxwing, rabbit)
 	}},
 	{Name: "qos-turn", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return sharesLimit(script) && !slices.ContainsFunc(onlyIn(waxwing, rabbit), isNoDelivery) && !slices.ContainsFunc(onlyIn(rabbit, waxwing), isNoDelivery)
+		return sharesLimit(script) && !slices.ContainsFunc(onlyIn(waxwing, rabbit), isNoDelivery) && !slices.ContainsFunc(onlyIn(rabbit, waxwing), isNoDelivery) &&
+			deliveries(waxwing) == deliveries(rabbit)
 	}},
 	wordsDiffer("dead-letter-cc", func([]Step) bool { return true }, withoutCC),
 }
@@ -195,6 +197,33 @@ func sharesLimit(script []Step) bool {
 		}
 	}
 	return false
+}
+
+// sameEnds says whether the same channels and connections ended, for the same
+// reasons. Where a difference is of deliveries, they do.
+func sameEnds(waxwing, rabbit []string) bool {
+	others := func(line string) bool {
+		return !strings.Contains(line, ".close ") && !strings.Contains(line, " ended ")
+	}
+	return slices.Equal(slices.DeleteFunc(slices.Clone(waxwing), others), slices.DeleteFunc(slices.Clone(rabbit), others))
+}
+
+// streams say of which stream each line is, and at which place, but not what came.
+func streams(lines []string) (out []string) {
+	for _, line := range lines {
+		out = append(out, line[:place.FindStringIndex(line)[1]])
+	}
+	return out
+}
+
+// deliveries is how many messages consumers got.
+func deliveries(lines []string) (n int) {
+	for _, line := range lines {
+		if strings.Contains(line, " consumer ") {
+			n++
+		}
+	}
+	return n
 }
 
 // onlyIn are the lines that the others have not.

@@ -34,12 +34,21 @@ func (c *conn) add(ch *channel, item broker.SessionItem) error {
 	}
 	c.batch = append(c.batch, item)
 	if item.Publish != nil {
-		c.batchBytes += len(item.Publish.Batch)
+		c.batchBytes += publishBytes(item.Publish)
 	}
 	if c.batchBytes > batchMax {
 		return c.flush()
 	}
 	return nil
+}
+
+// publishBytes is what a message takes in memory, for queues and for streams.
+func publishBytes(p *broker.Publish) int {
+	n := len(p.Batch)
+	for i := range p.Appends {
+		n += len(p.Appends[i].Batch)
+	}
+	return n
 }
 
 // batchMax is how many bytes are gathered before they go to the broker though

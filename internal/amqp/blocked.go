@@ -90,16 +90,25 @@ func (c *conn) keep(b *broker.SessionBatch, publishes []publish) {
 	if c.ctx.Err() != nil {
 		return
 	}
+	size := int64(0)
+	for i := range b.Items {
+		if it := &b.Items[i]; it.NoRoom() {
+			size += int64(publishBytes(it.Publish))
+		}
+	}
+	if b.Again { // it was counted, and what is taken now no longer is
+		size -= c.keptBytes
+	}
+	c.keptBytes += size
+	if sum := c.s.kept.Add(size); size > 0 && sum > c.s.cfg.ContentBytesMax {
+		c.dropKept()
+		c.stop(&forcedError{"the disk is full, and too much waits for it already"})
+		return
+	}
 	for i := range b.Items {
 		it := &b.Items[i]
 		if !it.NoRoom() {
 			continue
-		}
-		n := int64(len(it.Publish.Batch))
-		c.keptBytes += n
-		if c.s.kept.Add(n) > c.s.cfg.ContentBytesMax {
-			c.stop(&forcedError{"the disk is full, and too much waits for it already"})
-			return
 		}
 		for len(publishes) > 0 && publishes[0].item < i {
 			publishes = publishes[1:]
@@ -187,13 +196,12 @@ func (c *conn) takeKept() (b *broker.SessionBatch, publishes []publish, done boo
 	b = &broker.SessionBatch{Items: c.kept, Again: true}
 	publishes = c.keptPublishes
 	c.kept, c.keptPublishes = nil, nil
-	c.dropKept()
 	c.underWay++
 	return b, publishes, false
 }
 
-// dropKept takes what is kept off the sum of all connections. It is called under
-// c.mu.
+// dropKept takes what is kept, and what of it is handed in again, off the sum of all
+// connections. It is called under c.mu.
 func (c *conn) dropKept() {
 	c.s.kept.Add(-c.keptBytes)
 	c.keptBytes = 0

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -48,9 +49,10 @@ type conn struct {
 
 	ctx     context.Context // done when the connection is lost
 	cancel  context.CancelCauseFunc
-	streams sync.WaitGroup // goroutines of consumers of streams, and handInAgain
-	closing bool           // connection.close was sent or answered: the rest is ignored
-	closeBy time.Time      // of closing: when the socket is closed at the latest
+	forced  atomic.Pointer[forcedError] // an operator ends the connection
+	streams sync.WaitGroup              // goroutines of consumers of streams, and handInAgain
+	closing bool                        // connection.close was sent or answered: the rest is ignored
+	closeBy time.Time                   // of closing: when the socket is closed at the latest
 
 	// What this read of the socket has brought so far.
 	batch      []broker.SessionItem
@@ -94,6 +96,25 @@ var (
 type forcedError struct{ reason string }
 
 func (e *forcedError) Error() string { return "ended: " + e.reason }
+
+// force ends the connection as an error of the client does, so that it hears why;
+// if that takes too long it is stopped.
+func (c *conn) force(reason string) {
+	e := &forcedError{reason}
+	if !c.forced.CompareAndSwap(nil, e) {
+		return
+	}
+	c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes the read loop
+	time.AfterFunc(closeMax, func() { c.stop(e) })
+}
+
+// forcedNow is the error that the connection is to end with, nil if none is.
+func (c *conn) forcedNow() error {
+	if e := c.forced.Load(); e != nil && !c.closing {
+		return connectionErrf(wire.ConnectionForced, "%s", e.reason)
+	}
+	return nil
+}
 
 // serve runs the connection to its end.
 func (c *conn) serve(ctx context.Context) {
@@ -187,12 +208,15 @@ func (c *conn) readLoop() error {
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			switch {
+			case c.forcedNow() != nil:
+				err = c.forcedNow()
 			case c.closing:
 				return errClosed
 			case c.in.read: // something came, if not a whole frame
 				continue
+			default:
+				return errSilent
 			}
-			return errSilent
 		case err == nil:
 			err = c.frame(f)
 		}
@@ -225,6 +249,9 @@ func (c *conn) beforeRead() error {
 		deadline = time.Now().Add(2 * c.heartbeat)
 	}
 	if err := c.nc.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	if err := c.forcedNow(); err != nil {
 		return err
 	}
 	return context.Cause(c.ctx) // whose deadline may have been overwritten

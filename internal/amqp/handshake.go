@@ -116,6 +116,7 @@ func (c *conn) login() error {
 		return connectionErrf(wire.AccessRefused, "unsupported authentication mechanism '%s'", ok.Mechanism)
 	}
 	if err == nil {
+		c.s.enter(c, user, "") // first: a deletion that is not seen here finds it there
 		err = c.s.cfg.Broker.Authenticate(user, password, isLoopback(c.nc))
 	}
 	if err != nil {
@@ -201,7 +202,7 @@ func (c *conn) open() error {
 	if err := c.expect(&open); err != nil {
 		return err
 	}
-	c.s.enter(c, c.user, open.VirtualHost) // first: a deletion that is not seen here finds it there
+	c.s.enter(c, c.user, open.VirtualHost) // first, as above
 	v, ok := c.s.cfg.Broker.VHost(open.VirtualHost)
 	if !ok {
 		return ofMethod(wire.IDConnectionOpen, connectionErrf(wire.NotAllowed, "vhost %s not found", open.VirtualHost))

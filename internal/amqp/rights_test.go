@@ -9,6 +9,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
 	"github.com/waxwing-mq/waxwing/internal/broker/access"
+	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 )
 
 // change changes users, vhosts or permissions.
@@ -206,5 +207,49 @@ func TestRefusedVHost(t *testing.T) {
 		if m.ReplyCode != wire.NotAllowed || m.ReplyText != want || m.ClassID != 10 || m.MethodID != 40 {
 			t.Errorf("%s: %+v", vhost, m)
 		}
+	}
+}
+
+// TestVHostsInSeveralShards: dead letters of each vhost stay in it, wherever the
+// others are, and whatever becomes of them.
+func TestVHostsInSeveralShards(t *testing.T) {
+	n := &node{t: t, disk: mem.New(mem.Options{FileBytes: 8 << 20}), shards: 3}
+	n.open()
+	t.Cleanup(func() { n.stop() })
+	vhosts := map[string]*amqp091.Channel{"/": n.channel()}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		n.addVHost(name, "")
+		n.allow("guest", name)
+		vhosts[name] = must(n.dialAs("guest", name).Channel())(t)
+	}
+	check := func() {
+		t.Helper()
+		for name, ch := range vhosts {
+			must(ch.QueuePurge("dead", false))(t)
+			if err := ch.Publish("", "jobs", false, false, amqp091.Publishing{Body: []byte(name)}); err != nil {
+				t.Fatal(err)
+			}
+			if err := next2(t, ch, "jobs").Reject(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, ch := range vhosts {
+			if d := next(t, ch, "dead"); string(d.Body) != name {
+				t.Errorf("in vhost %q is the dead letter of %q", name, d.Body)
+			}
+		}
+	}
+	for _, ch := range vhosts {
+		must(ch.QueueDeclare("jobs", true, false, false, false, amqp091.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}))(t)
+		must(ch.QueueDeclare("dead", true, false, false, false, nil))(t)
+	}
+	check()
+	for _, name := range []string{"a", "b", "c"} {
+		if err := n.broker.DeleteVHost(context.Background(), name); err != nil {
+			t.Fatal(err)
+		}
+		n.server.VHostDeleted(name)
+		delete(vhosts, name)
+		check()
 	}
 }

@@ -127,6 +127,7 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 	c.serve(ctx)
 }
 
+// enter notes that a connection is of a user and, unless vhost is empty, in a vhost.
 func (s *Server) enter(c *conn, user, vhost string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +156,7 @@ func (s *Server) end(reason string, which func(entered) bool) {
 	defer s.mu.Unlock()
 	for c, e := range s.entered {
 		if which(e) {
-			c.stop(&forcedError{reason})
+			c.force(reason)
 		}
 	}
 }

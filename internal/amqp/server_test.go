@@ -28,6 +28,7 @@ type node struct {
 	server  *amqp.Server
 	methods methodNames
 	content int64 // Config.ContentBytesMax
+	shards  int
 }
 
 // start runs a broker in memory until the test ends.
@@ -47,7 +48,7 @@ func (n *node) open() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.broker, err = broker.Open(context.Background(), broker.Config{Engine: eng})
+	n.broker, err = broker.Open(context.Background(), broker.Config{Engine: eng, Shards: n.shards})
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ type settlement struct {
 }
 
 func (t *transaction) publish(item broker.SessionItem, returned *content) error {
-	t.bytes += len(item.Publish.Batch) * max(1, len(item.Publish.Targets))
+	t.bytes += publishBytes(item.Publish) + len(item.Publish.Batch)*max(0, len(item.Publish.Targets)-1)
 	if len(t.publishes) >= txItemsMax || t.bytes > txBytesMax {
 		return connectionErrf(wire.ResourceError, "a transaction of more than %d messages or %d bytes", txItemsMax, txBytesMax)
 	}

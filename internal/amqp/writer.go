@@ -143,6 +143,9 @@ func (w *writer) flush() error {
 
 // writeMax is how long a write may make no progress.
 func (c *conn) writeMax() time.Duration {
+	if c.ctx.Err() != nil {
+		return closeMax
+	}
 	if c.heartbeat > 0 {
 		return max(2*c.heartbeat, closeMax)
 	}

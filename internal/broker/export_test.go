@@ -165,3 +165,6 @@ func (b *Broker) Leftovers() (names []string) {
 	slices.Sort(names)
 	return names
 }
+
+// VHostShard is where a vhost of that name is put.
+func VHostShard(b *Broker, name string) int { return int(b.shardOfVHost(name)) }

@@ -185,7 +185,7 @@ func (m *mover) noteStreamed(ref queue.Ref) {
 	m.streamed[ref] = struct{}{}
 	if len(m.streamed)%streamedSweep == 0 {
 		for r := range m.streamed {
-			if m.s.b.queueByID(r.Queue) == nil {
+			if m.s.queueByID(r.Queue) == nil {
 				delete(m.streamed, r)
 			}
 		}
@@ -201,7 +201,7 @@ func (m *mover) moved(ref queue.Ref) {
 
 // publish addresses a letter that is in no queue.
 func (m *mover) publish(ctx context.Context, how Protocol, l refusedLetter) {
-	info := m.s.b.queueByID(l.queue)
+	info := m.s.queueByID(l.queue)
 	msg, err := readMessage(l.batch)
 	if info == nil || err != nil {
 		return
@@ -219,7 +219,7 @@ func (m *mover) publish(ctx context.Context, how Protocol, l refusedLetter) {
 // command reads and addresses one letter.
 func (m *mover) command(ctx context.Context, messages *MessageReader, how Protocol, f queue.Fetch) *moveCommand {
 	c := &moveCommand{ref: f.Ref}
-	info := m.s.b.queueByID(f.Ref.Queue)
+	info := m.s.queueByID(f.Ref.Queue)
 	if info == nil {
 		c.failed = true
 		return c
@@ -298,11 +298,12 @@ func (c *moveCommand) decide(s *shard, now int64) {
 	s.releaseEffects()
 }
 
-// queueByID returns the queue with that id, nil if there is none.
-func (b *Broker) queueByID(id queue.ID) *QueueInfo {
-	b.view.mu.RLock()
-	defer b.view.mu.RUnlock()
-	return b.view.queueByID[id]
+// queueByID returns the shard's queue with that id, nil if there is none.
+func (s *shard) queueByID(id queue.ID) *QueueInfo {
+	w := s.b.view
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.queueByID[queueAt{s.id, id}]
 }
 
 func (b *Broker) queue(vhost, name string) (*QueueInfo, bool) {

@@ -333,9 +333,6 @@ func (b *Broker) begin(ctx context.Context) error {
 	if err := b.foundVHost(ctx); err != nil {
 		return err
 	}
-	if err := b.clearDeletedVHosts(ctx); err != nil {
-		return err
-	}
 	for _, s := range b.shards {
 		if err := s.clearAll(ctx); err != nil {
 			return err

@@ -58,7 +58,7 @@ func (s *shard) showQueuesAtStart() error {
 	if err := s.routes.Load(s.d.routes); err != nil {
 		return fmt.Errorf("exchanges of shard %d: %w", s.id, err)
 	}
-	s.d.queues.Each(func(id queue.ID, spec *queue.Spec) { s.b.showQueue(infoOf(id, spec)) })
+	s.d.queues.Each(func(id queue.ID, spec *queue.Spec) { s.showQueue(infoOf(id, spec)) })
 	return nil
 }
 
@@ -265,13 +265,13 @@ func queueNoteOf(effects *queue.Effects, made *QueueInfo) any {
 // showQueues takes a change of the queues into the view.
 func (s *shard) showQueues(n *queueNote) {
 	if n.made != nil {
-		s.b.showQueue(n.made)
+		s.showQueue(n.made)
 	}
 	for _, x := range n.settled {
 		s.settleInIndex(x)
 	}
 	for _, gone := range n.deleted {
-		s.b.hideQueue(gone.VHost, gone.Name, gone.Queue)
+		s.hideQueue(gone.VHost, gone.Name, gone.Queue)
 		for _, log := range gone.Logs {
 			s.index.Drop(log)
 			s.settledMu.Lock()

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"maps"
-	"slices"
 
 	"github.com/waxwing-mq/waxwing/internal/broker/access"
-	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/route"
 	"github.com/waxwing-mq/waxwing/internal/enc"
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -103,15 +100,16 @@ func (b *Broker) openVHost(ctx context.Context, v access.VHost) error {
 func (b *Broker) Access() *access.View { return b.access }
 
 // ChangeAccess has decide say what changes of users and permissions; when it
-// returns, that is durable and holds. Refusals are an *access.Error. Vhosts have
-// more to them: see AddVHost and DeleteVHost.
+// returns, that is durable and holds. Once it has begun it does not stop when ctx
+// ends. Refusals are an *access.Error. Vhosts have more to them: see AddVHost and
+// DeleteVHost.
 func (b *Broker) ChangeAccess(ctx context.Context, decide func(*access.Durable) ([]access.Entry, error)) error {
 	return b.changeAccess(ctx, toCommit, decide)
 }
 
 func (b *Broker) changeAccess(ctx context.Context, n need, decide func(*access.Durable) ([]access.Entry, error)) error {
 	home := b.shards[0]
-	_, err := call(ctx, home, func(int64) (struct{}, error) {
+	_, err := call(context.WithoutCancel(ctx), home, func(int64) (struct{}, error) {
 		if err := home.room(n, 0); err != nil {
 			return struct{}{}, err
 		}
@@ -125,15 +123,20 @@ func (b *Broker) changeAccess(ctx context.Context, n need, decide func(*access.D
 }
 
 // AddVHost makes a vhost with its exchanges, or gives one that is there another
-// default queue type, unless that is empty. It says whether the vhost is new.
-// Refusals are an *access.Error.
+// default queue type, unless that is empty. It says whether the vhost is new. Only
+// the vhost of the topics can have streams as the default. Once it has begun it
+// does not stop when ctx ends. Refusals are an *access.Error.
 func (b *Broker) AddVHost(ctx context.Context, name, defaultQueueType string) (added bool, err error) {
+	ctx = context.WithoutCancel(ctx)
 	b.vhostMu.Lock()
 	defer b.vhostMu.Unlock()
+	if defaultQueueType == "stream" && name != streamVHost {
+		return false, &access.Error{Kind: access.Invalid, Text: "the default queue type of a vhost can be 'stream' in '" + streamVHost + "' only, where streams are"}
+	}
 	v, there := b.access.VHost(name)
 	if !there {
 		v = access.VHost{Name: name, Shard: b.shardOfVHost(name)}
-		// What a failed deletion may have left must not come back.
+		// What is left of one that was deleted must not come back.
 		if err := b.shards[v.Shard].clearVHost(ctx, name); err != nil {
 			return false, err
 		}
@@ -143,7 +146,7 @@ func (b *Broker) AddVHost(ctx context.Context, name, defaultQueueType string) (a
 	if err != nil {
 		return false, err
 	}
-	return !there, b.openVHost(context.WithoutCancel(ctx), v)
+	return !there, b.openVHost(ctx, v)
 }
 
 // shardOfVHost is where a new vhost is put.
@@ -156,8 +159,10 @@ func (b *Broker) shardOfVHost(name string) uint32 {
 // DeleteVHost deletes a vhost with its queues, messages, exchanges and all
 // permissions in it. Sessions in it find nothing any more, and can declare
 // nothing; to end them is the caller's part. The vhost of the topics cannot be
-// deleted. Refusals are an *access.Error.
+// deleted. Once it has begun it does not stop when ctx ends; what a full disk does
+// not let go of yet goes later. Refusals are an *access.Error.
 func (b *Broker) DeleteVHost(ctx context.Context, name string) error {
+	ctx = context.WithoutCancel(ctx)
 	b.vhostMu.Lock()
 	defer b.vhostMu.Unlock()
 	if name == streamVHost {
@@ -170,58 +175,10 @@ func (b *Broker) DeleteVHost(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return b.shards[v.Shard].clearVHost(context.WithoutCancel(ctx), name)
-}
-
-// clearVHostMost is how many queues one call deletes.
-const clearVHostMost = 1000
-
-// clearVHost ends what is in a vhost that is no more: first that anything can be
-// declared there, then the queues. After a crash it is done again at the start.
-func (s *shard) clearVHost(ctx context.Context, name string) error {
-	for {
-		deleted, err := call(ctx, s, func(now int64) (int, error) {
-			if err := s.room(toFree, 0); err != nil {
-				return 0, err
-			}
-			s.logRoutes(s.d.routes.DecideClose(name))
-			ids := s.d.queues.InVHost(name, clearVHostMost)
-			for _, id := range ids {
-				s.decideQueues(now, &queue.Delete{Queue: id}, nil)
-			}
-			s.releaseEffects()
-			return len(ids), nil
-		})
-		if err != nil || deleted < clearVHostMost {
-			return err
-		}
+	if err = b.shards[v.Shard].clearVHost(ctx, name); isKind(err, StorageFull) {
+		return nil
 	}
-}
-
-// clearDeletedVHosts ends what a crash has left of vhosts that were deleted.
-func (b *Broker) clearDeletedVHosts(ctx context.Context) error {
-	for _, s := range b.shards {
-		names, err := call(ctx, s, func(int64) (map[string]bool, error) {
-			names := map[string]bool{}
-			for _, name := range s.d.routes.VHosts() {
-				names[name] = true
-			}
-			s.d.queues.Each(func(_ queue.ID, spec *queue.Spec) { names[spec.VHost] = true })
-			return names, nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, name := range slices.Sorted(maps.Keys(names)) {
-			if _, ok := b.access.VHost(name); ok {
-				continue
-			}
-			if err := s.clearVHost(ctx, name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return err
 }
 
 // VHost returns the vhost of that name.

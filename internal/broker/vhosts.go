@@ -7,6 +7,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/route"
+	"github.com/waxwing-mq/waxwing/internal/engine"
 )
 
 // VHost is a virtual host: a name space of exchanges and queues, all of which
@@ -55,23 +56,31 @@ func (v *VHost) Queues() []*QueueInfo {
 
 type queueKey struct{ vhost, name string }
 
-// showQueue puts a queue into the view.
-func (b *Broker) showQueue(q *QueueInfo) {
-	b.view.mu.Lock()
-	defer b.view.mu.Unlock()
-	b.view.queues[queueKey{q.VHost, q.Name}] = q
-	b.view.queueByID[q.ID] = q
+// queueAt names a queue among all: ids are those of a shard.
+type queueAt struct {
+	shard engine.ShardID
+	id    queue.ID
 }
 
-// hideQueue takes a queue out of the view.
-func (b *Broker) hideQueue(vhost, name string, id queue.ID) {
-	b.view.mu.Lock()
-	defer b.view.mu.Unlock()
-	key := queueKey{vhost, name}
-	if q := b.view.queues[key]; q != nil && q.ID == id {
-		delete(b.view.queues, key)
+// showQueue puts a queue of the shard into the view.
+func (s *shard) showQueue(q *QueueInfo) {
+	w := s.b.view
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queues[queueKey{q.VHost, q.Name}] = q
+	w.queueByID[queueAt{s.id, q.ID}] = q
+}
+
+// hideQueue takes a queue of the shard out of the view.
+func (s *shard) hideQueue(vhost, name string, id queue.ID) {
+	w := s.b.view
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at, key := queueAt{s.id, id}, queueKey{vhost, name}
+	if q := w.queues[key]; q != nil && q == w.queueByID[at] {
+		delete(w.queues, key)
 	}
-	delete(b.view.queueByID, id)
+	delete(w.queueByID, at)
 }
 
 // Match finds the queues of a message; see route.Table.

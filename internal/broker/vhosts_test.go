@@ -11,6 +11,7 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/broker/access"
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/route"
+	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 )
 
 // inVHost is a session in a vhost that declares.
@@ -190,5 +191,71 @@ func TestVHostsAreRefused(t *testing.T) {
 	}
 	if _, ok := f.VHost("/"); !ok {
 		t.Error("the vhost / is gone")
+	}
+}
+
+// TestVHostThatOneShardHasNoRoomFor is deleted all the same, and what is in it goes
+// once there is room, also after a start on the full disk; one of the name is not
+// made anew before.
+func TestVHostThatOneShardHasNoRoomFor(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		t.Run(fmt.Sprint("restarted ", restarted), func(t *testing.T) {
+			d := mem.New(mem.Options{Seed: 1, FileBytes: 1 << 20})
+			f := onMemShards(t, d, 3)
+			t.Cleanup(func() { f.close() })
+			ctx := context.Background()
+			parts := f.create("t", 3, nil).Partitions
+			busy := parts[0]
+			for busy.Shard() == 0 { // where the users are
+				busy = parts[busy.Index()+1]
+			}
+			name := ""
+			for i := 0; name == "" || broker.VHostShard(f.Broker, name) != busy.Shard(); i++ {
+				name = fmt.Sprint("v", i)
+			}
+			_, err := f.AddVHost(ctx, name, "")
+			noErr(t, err)
+			noErr(t, f.enter(t, name).declare("q", false))
+			f.exhaust(d, busy)
+			noErr(t, f.DeleteVHost(ctx, name))
+			if _, ok := f.VHost(name); ok {
+				t.Error("the vhost is still there")
+			}
+			if !slices.Contains(f.Leftovers(), name) {
+				t.Fatal("there was room: nothing is left over")
+			}
+			if _, err := f.AddVHost(ctx, name, ""); kindOf(err) != broker.StorageFull {
+				t.Errorf("made anew over what is left: %v", err)
+			}
+			if restarted {
+				f.close()
+				f = onMemShards(t, d, 3)
+			}
+			d.SetFree(-1)
+			f.rest(1)
+			if got := f.Leftovers(); slices.Contains(got, name) {
+				t.Errorf("vhosts with exchanges: %q", got)
+			}
+			_, err = f.AddVHost(ctx, name, "")
+			noErr(t, err)
+			if v, _ := f.VHost(name); len(v.Queues()) != 0 {
+				t.Error("its queue came back")
+			}
+		})
+	}
+}
+
+// TestVHostDeletionDoesNotStopHalfway: who asked for it may go away.
+func TestVHostDeletionDoesNotStopHalfway(t *testing.T) {
+	f := newFixture(t, 3)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := f.AddVHost(ctx, "a", "")
+	noErr(t, err)
+	in := f.enter(t, "a")
+	noErr(t, in.declare("q", false))
+	noErr(t, f.DeleteVHost(ctx, "a"))
+	if n := len(in.vhost.Queues()); n != 0 {
+		t.Errorf("%d queues are left", n)
 	}
 }

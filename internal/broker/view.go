@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
 	"github.com/waxwing-mq/waxwing/internal/datafile"
 	"github.com/waxwing-mq/waxwing/internal/settings"
@@ -125,7 +124,7 @@ type view struct {
 	byName    map[string]*Topic
 	parts     map[partitionKey]*Partition // opened, listed in the catalogue or not
 	queues    map[queueKey]*QueueInfo
-	queueByID map[queue.ID]*QueueInfo
+	queueByID map[queueAt]*QueueInfo
 	broker    settings.Broker
 	overrides map[string]string
 }
@@ -138,7 +137,7 @@ type partitionKey struct {
 func newView() *view {
 	return &view{
 		byID: map[TopicID]*Topic{}, byName: map[string]*Topic{},
-		queues: map[queueKey]*QueueInfo{}, queueByID: map[queue.ID]*QueueInfo{},
+		queues: map[queueKey]*QueueInfo{}, queueByID: map[queueAt]*QueueInfo{},
 		parts: map[partitionKey]*Partition{}, overrides: map[string]string{},
 	}
 }

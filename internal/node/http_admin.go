@@ -146,12 +146,17 @@ func (n *Node) serveAdmin(w http.ResponseWriter, r *http.Request, page func(*adm
 			return
 		}
 	}
+	if req.method != http.MethodGet {
+		n.admin.Lock() // one change at a time, with what follows from it
+		defer n.admin.Unlock()
+	}
 	answer, err := page(req)
 	switch {
 	case errors.Is(err, errNoPage):
 		apiError(w, http.StatusNotFound, err.Error())
 		return
 	case errors.Is(err, errMethod):
+		w.Header().Set("Allow", "GET, HEAD, PUT, DELETE")
 		apiError(w, http.StatusMethodNotAllowed, err.Error())
 		return
 	case err != nil:
@@ -228,6 +233,10 @@ func (n *Node) adminVHosts(r *adminRequest) (adminAnswer, error) {
 			return adminAnswer{}, err
 		}
 		made, err := n.broker.AddVHost(r.ctx, r.names[0], body.DefaultQueueType)
+		if err == nil && made { // as RabbitMQ does, for whoever makes it
+			all := access.Grant{User: r.by.Name, VHost: r.names[0], Permissions: access.Permissions{Configure: ".*", Write: ".*", Read: ".*"}}
+			err = n.broker.ChangeAccess(r.ctx, func(d *access.Durable) ([]access.Entry, error) { return d.DecideSetPermissions(all) })
+		}
 		return adminAnswer{made: made}, err
 	case r.is(http.MethodDelete, 1):
 		err := n.broker.DeleteVHost(r.ctx, r.names[0])
@@ -297,17 +306,19 @@ func canAdminister(u access.User) bool {
 // putUser makes a user, or gives one another password and other tags.
 func (n *Node) putUser(r *adminRequest) (adminAnswer, error) {
 	var body struct {
-		Password         *string   `json:"password"`
-		PasswordHash     *string   `json:"password_hash"`
-		HashingAlgorithm string    `json:"hashing_algorithm"`
-		Tags             tagsField `json:"tags"`
+		Password         *string    `json:"password"`
+		PasswordHash     *string    `json:"password_hash"`
+		HashingAlgorithm string     `json:"hashing_algorithm"`
+		Tags             *tagsField `json:"tags"`
 	}
 	if err := r.decode(&body); err != nil {
 		return adminAnswer{}, err
 	}
-	u := access.User{Name: r.names[0], Tags: body.Tags}
+	u := access.User{Name: r.names[0]}
 	var err error
 	switch {
+	case body.Tags == nil: // as in RabbitMQ: who forgets them does not mean to take them away
+		err = &access.Error{Kind: access.Invalid, Text: "tags are needed; they may be empty"}
 	case body.Password != nil && body.PasswordHash != nil:
 		err = &access.Error{Kind: access.Invalid, Text: "password and password_hash are both given"}
 	case body.Password != nil:
@@ -320,11 +331,12 @@ func (n *Node) putUser(r *adminRequest) (adminAnswer, error) {
 	if err != nil {
 		return adminAnswer{}, err
 	}
+	u.Tags = *body.Tags
 	_, there := n.broker.Access().User(u.Name)
 	err = n.broker.ChangeAccess(r.ctx, func(d *access.Durable) ([]access.Entry, error) {
 		put := u
 		old, _ := d.User(u.Name)
-		put.LoopbackOnly = old.LoopbackOnly
+		put.LoopbackOnly = old.LoopbackOnly || u.Name == "guest" // as in RabbitMQ, also one that is made anew
 		if !canAdminister(u) {
 			if err := staysAdministered(d, u.Name); err != nil {
 				return nil, err

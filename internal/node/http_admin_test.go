@@ -92,8 +92,8 @@ func TestAdminister(t *testing.T) {
 		"/api/vhosts":                          `[{"name":"/","default_queue_type":""},{"name":"shop/1","default_queue_type":"quorum"}]`,
 		"/api/vhosts/shop%2F1":                 `{"name":"shop/1","default_queue_type":"quorum"}`,
 		"/api/permissions/shop%2F1/ann":        `{"user":"ann","vhost":"shop/1","configure":"^p","write":".*","read":".*"}`,
-		"/api/vhosts/shop%2F1/permissions":     `[{"user":"ann","vhost":"shop/1","configure":"^p","write":".*","read":".*"}]`,
-		"/api/users/guest/permissions":         `[{"user":"guest","vhost":"/","configure":".*","write":".*","read":".*"}]`,
+		"/api/vhosts/shop%2F1/permissions":     `[{"user":"ann","vhost":"shop/1","configure":"^p","write":".*","read":".*"},{"user":"guest","vhost":"shop/1","configure":".*","write":".*","read":".*"}]`,
+		"/api/users/ann/permissions":           `[{"user":"ann","vhost":"shop/1","configure":"^p","write":".*","read":".*"}]`,
 		"/api/topic-permissions/shop%2F1/ann/": `[{"user":"ann","vhost":"shop/1","exchange":"amq.topic","write":"^a","read":"^b"}]`,
 	} {
 		if got := a.do("GET", path, "", 200); got != want {
@@ -101,7 +101,7 @@ func TestAdminister(t *testing.T) {
 		}
 	}
 	var all []apiGrant
-	if err := json.Unmarshal([]byte(a.do("GET", "/api/permissions", "", 200)), &all); err != nil || len(all) != 2 {
+	if err := json.Unmarshal([]byte(a.do("GET", "/api/permissions", "", 200)), &all); err != nil || len(all) != 3 {
 		t.Errorf("all permissions: %+v %v", all, err)
 	}
 	ended := c.NotifyClose(make(chan *amqp091.Error, 1))
@@ -139,6 +139,9 @@ func TestUserChanges(t *testing.T) {
 	a.do("PUT", "/api/users/ann", `{"password":"two","tags":""}`, 204)
 	ann.do("GET", "/api/whoami", "", 401)
 	a.as("ann", "two").do("GET", "/api/whoami", "", 200)
+	a.do("PUT", "/api/users/ann", `{"password":"three"}`, 400)
+	a.do("PUT", "/api/users/ann", ``, 400)
+	a.as("ann", "two").do("GET", "/api/whoami", "", 200)
 	a.do("PUT", "/api/users/ann", `{"tags":""}`, 204)
 	a.as("ann", "two").do("GET", "/api/whoami", "", 401)
 }
@@ -166,7 +169,7 @@ func TestOnlyAdministrators(t *testing.T) {
 // TestAdminRefuses what cannot be, and the end of the last administrator.
 func TestAdminRefuses(t *testing.T) {
 	a := startAdmin(t)
-	a.do("PUT", "/api/users/ann", `{"password":"a"}`, 201)
+	a.do("PUT", "/api/users/ann", `{"password":"a","tags":""}`, 201)
 	for _, tt := range []struct {
 		method, path, body string
 		status             int
@@ -181,8 +184,9 @@ func TestAdminRefuses(t *testing.T) {
 		{"DELETE", "/api/vhosts", "", 405},
 		{"GET", "/api/vhosts/x/y", "", 404},
 		{"GET", "/api/users/ann/x/y", "", 404},
-		{"PUT", "/api/users/bob", `{"password":"x","password_hash":"y"}`, 400},
-		{"PUT", "/api/users/bob", `{"password_hash":"y"}`, 400},
+		{"PUT", "/api/vhosts/x", `{"default_queue_type":"stream"}`, 400},
+		{"PUT", "/api/users/bob", `{"password":"x","password_hash":"y","tags":""}`, 400},
+		{"PUT", "/api/users/bob", `{"password_hash":"y","tags":""}`, 400},
 		{"PUT", "/api/users/bob", `{"tags":1}`, 400},
 		{"DELETE", "/api/users/bob", "", 404},
 		{"DELETE", "/api/users/guest", "", 400},
@@ -203,4 +207,39 @@ func TestAdminRefuses(t *testing.T) {
 	a.do("PUT", "/api/users/ann", `{"password":"a","tags":"administrator"}`, 204)
 	a.do("DELETE", "/api/users/guest", "", 204)
 	a.as("ann", "a").do("DELETE", "/api/users/ann", "", 400)
+}
+
+// TestLocal: guest comes from this machine itself, not by a proxy on it or by a name
+// that leads here.
+func TestLocal(t *testing.T) {
+	a := startAdmin(t)
+	for _, tt := range []struct {
+		host, header string
+		status       int
+	}{
+		{"localhost:8080", "", 200},
+		{"127.0.0.1", "", 200},
+		{"[::1]:8080", "", 200},
+		{"evil.example.org", "", 401},
+		{"localhost", "X-Forwarded-For", 401},
+		{"localhost", "Forwarded", 401},
+	} {
+		req, err := http.NewRequest("GET", "http://"+a.n.HTTPAddr()+"/api/whoami", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = tt.host
+		req.SetBasicAuth("guest", "guest")
+		if tt.header != "" {
+			req.Header.Set(tt.header, "for=192.0.2.1")
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != tt.status {
+			t.Errorf("%+v: status %d", tt, resp.StatusCode)
+		}
+	}
 }

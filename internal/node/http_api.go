@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -110,7 +111,8 @@ func (n *Node) login(w http.ResponseWriter, r *http.Request) (user string, ok bo
 		return "", false
 	}
 	user, password, _ := r.BasicAuth()
-	if err := n.broker.Authenticate(user, password, isLoopback(r.RemoteAddr)); err != nil {
+	if err := n.broker.Authenticate(user, password, isLocal(r)); err != nil {
+		n.cfg.Logger.Warn("HTTP login refused", "from", r.RemoteAddr, "user", user, "reason", err)
 		w.Header().Set("WWW-Authenticate", `Basic realm="Waxwing"`)
 		apiError(w, http.StatusUnauthorized, "Login failed")
 		return "", false
@@ -147,6 +149,25 @@ func apiError(w http.ResponseWriter, status int, reason string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": http.StatusText(status), "reason": reason})
+}
+
+// isLocal says whether a request comes from this machine itself: not by a proxy
+// there, nor by a page of another site whose name leads here.
+func isLocal(r *http.Request) bool {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	if !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback()) {
+		return false
+	}
+	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+		if r.Header.Get(header) != "" {
+			return false
+		}
+	}
+	return isLoopback(r.RemoteAddr)
 }
 
 // isLoopback says whether a client's address, host:port, is of this machine.

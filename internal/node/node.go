@@ -33,6 +33,7 @@ type Node struct {
 	broker *broker.Broker
 	kafka  *kafka.Server
 	amqp   *amqp.Server
+	admin  sync.Mutex // of who changes vhosts, users or permissions
 
 	kafkaLn     net.Listener
 	amqpLn      net.Listener

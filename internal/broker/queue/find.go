@@ -9,8 +9,8 @@ func (d *Durable) Each(fn func(ID, *Spec)) {
 	}
 }
 
-// InVHost returns queues of a vhost, most at most, ascending.
-func (d *Durable) InVHost(vhost string, most int) []ID {
+// InVHost returns the queues of a vhost, ascending.
+func (d *Durable) InVHost(vhost string) []ID {
 	if d.vhosts[vhost] == 0 {
 		return nil
 	}
@@ -21,5 +21,5 @@ func (d *Durable) InVHost(vhost string, most int) []ID {
 		}
 	}
 	slices.Sort(ids)
-	return ids[:min(most, len(ids))]
+	return ids
 }
