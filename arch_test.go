@@ -19,7 +19,7 @@ const module = "github.com/waxwing-mq/waxwing/"
 var allowed = map[string][]string{
 	"":                           {"internal/node"},
 	"cmd/waxwing":                {"internal/node"},
-	"internal/node":              {"internal/amqp", "internal/amqp/wire", "internal/broker", "internal/broker/queue", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/kafka", "internal/listen", "internal/settings"},
+	"internal/node":              {"internal/amqp", "internal/amqp/wire", "internal/broker", "internal/broker/access", "internal/broker/queue", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/kafka", "internal/listen", "internal/settings"},
 	"internal/listen":            {},
 	"internal/kafka":             {"internal/broker", "internal/broker/group", "internal/record", "internal/settings"},
 	"internal/amqp/wire":         {},

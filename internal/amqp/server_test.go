@@ -432,23 +432,49 @@ func TestFullDiskHoldsFarewell(t *testing.T) {
 	}
 }
 
+// keptBytes is the size of the message of withKept.
+const keptBytes = 600 << 10
+
+// withKept starts a broker that keeps a message, for which its disk has no room, of a
+// channel in confirm mode. prepare is called while there is no alarm yet.
+func withKept(t *testing.T, content int64, prepare func(*node)) (*node, *amqp091.Channel, *amqp091.DeferredConfirmation) {
+	t.Helper()
+	for range 10 { // an alarm may come before the message has been read
+		n, _ := almostFullWith(t, content)
+		prepare(n)
+		conn := n.dial()
+		ch := must(conn.Channel())(t)
+		if err := ch.Confirm(false); err != nil {
+			t.Fatal(err)
+		}
+		blocked := conn.NotifyBlocked(make(chan amqp091.Blocking, 100))
+		for !n.broker.Full() {
+			confirm := must(ch.PublishWithDeferredConfirm("", "q", false, false, amqp091.Publishing{Body: make([]byte, keptBytes)}))(t)
+			select {
+			case <-confirm.Done(): // the log had begun to make another file
+				continue
+			case b := <-blocked:
+				if n.server.Kept() >= keptBytes {
+					if b.Reason != "low on disk" {
+						t.Fatalf("blocked: %+v", b)
+					}
+					return n, ch, confirm
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("neither confirmed nor blocked")
+			}
+			break
+		}
+		n.disk.SetFree(-1)
+	}
+	t.Fatal("the alarm always comes first")
+	return nil, nil, nil
+}
+
 // TestKeptIsNoMatterOfMemory: what the full disk had no room for goes on when there
 // is room, though memory is short: it is in memory as it is.
 func TestKeptIsNoMatterOfMemory(t *testing.T) {
-	n, _ := almostFull(t)
-	conn := n.dial()
-	ch := must(conn.Channel())(t)
-	if err := ch.Confirm(false); err != nil {
-		t.Fatal(err)
-	}
-	blocked := conn.NotifyBlocked(make(chan amqp091.Blocking, 100))
-	if n.broker.Full() {
-		t.Fatal("an alarm keeps the message from being read")
-	}
-	confirm := must(ch.PublishWithDeferredConfirm("", "q", false, false, amqp091.Publishing{Body: make([]byte, 600<<10)}))(t)
-	if b := <-blocked; !b.Active || b.Reason != "low on disk" {
-		t.Fatalf("blocked: %+v", b)
-	}
+	n, ch, confirm := withKept(t, 0, func(*node) {})
 	n.short.Store(true)
 	defer n.short.Store(false)
 	n.disk.SetFree(-1)
@@ -474,27 +500,15 @@ func TestKeptIsNoMatterOfMemory(t *testing.T) {
 // TestKeptIsBounded: what all connections keep for a full disk has a limit; one that
 // is beyond it ends, and what it kept no longer counts.
 func TestKeptIsBounded(t *testing.T) {
-	n, _ := almostFullWith(t, 1<<20)
-	const size = 600 << 10
-	// This one has begun to publish before there is an alarm.
-	r := n.raw().open()
-	r.method(1, &wire.BasicPublish{RoutingKey: "q"})
-	r.send(wire.AppendContentHeader(nil, 1, wire.ContentHeader{BodySize: size}))
-	r.method(2, &wire.ChannelOpen{})
-	r.expect(2, &wire.ChannelOpenOk{})
-
-	conn := n.dial()
-	ch := must(conn.Channel())(t)
-	if err := ch.Confirm(false); err != nil {
-		t.Fatal(err)
-	}
-	blocked := conn.NotifyBlocked(make(chan amqp091.Blocking, 100))
-	confirm := must(ch.PublishWithDeferredConfirm("", "q", false, false, amqp091.Publishing{Body: make([]byte, size)}))(t)
-	<-blocked
-	if got := n.server.Kept(); got < size {
-		t.Fatalf("%d bytes are kept", got)
-	}
-	r.send(wire.AppendBody(nil, 1, 8192, make([]byte, size)))
+	var r *raw
+	n, _, confirm := withKept(t, 1<<20, func(n *node) { // who has begun to publish before there is an alarm
+		r = n.raw().open()
+		r.method(1, &wire.BasicPublish{RoutingKey: "q"})
+		r.send(wire.AppendContentHeader(nil, 1, wire.ContentHeader{BodySize: keptBytes}))
+		r.method(2, &wire.ChannelOpen{})
+		r.expect(2, &wire.ChannelOpenOk{})
+	})
+	r.send(wire.AppendBody(nil, 1, 8192, make([]byte, keptBytes)))
 	var m wire.ConnectionClose
 	r.expect(0, &m)
 	if m.ReplyCode != wire.ConnectionForced || !strings.Contains(m.ReplyText, "the disk is full") {
