@@ -6,15 +6,16 @@
 #   row 1   1 KB, durable, confirmed, publish only: two publishers, 1,000
 #           messages unconfirmed each, as fast as possible
 #   row 2   the same with a consumer: one publisher, 200 unconfirmed
-#   row 3   row 2 at a fixed rate, below what both can do: latency
+#   row 3   row 2 at a fixed rate, far below what both can do: latency
+#   row n   the same near to what RabbitMQ can do
 #   row q   quorum queues on both sides, otherwise row 2
 #   row 4   QUEUES (10,000) queues in turn against one, Waxwing alone
 #
 # A confirm of Waxwing means that the message is on disk. RabbitMQ's classic
 # queues confirm before they sync, its quorum queues after.
 #
-# Environment: ROUNDS (2), RUN_SECONDS (15), RATE (5000), QUEUES (10000),
-# ROWS ("1 2 3 q 4"), RABBITMQ_URL (a RabbitMQ that runs already; otherwise
+# Environment: ROUNDS (2), RUN_SECONDS (15), RATE (5000), NEAR (15000), QUEUES
+# (10000), ROWS ("1 2 3 n q 4"), RABBITMQ_URL (a RabbitMQ that runs already; otherwise
 # scripts/rabbitmq.sh installs and starts one), OUT (a folder for the results,
 # default bench/results-amqp), WORK (a folder on the device to measure, default
 # under WAXWING_CACHE).
@@ -25,8 +26,9 @@ root=$(dirname "$here")
 rounds=${ROUNDS:-2}
 seconds=${RUN_SECONDS:-15}
 rate=${RATE:-5000}
+near=${NEAR:-15000}
 queues=${QUEUES:-10000}
-rows=${ROWS:-1 2 3 q 4}
+rows=${ROWS:-1 2 3 n q 4}
 out=${OUT:-$here/results-amqp}
 work=${WORK:-${WAXWING_CACHE:-$HOME/.cache/waxwing}/compare-amqp}
 waxwing=$root/bin/waxwing
@@ -113,6 +115,7 @@ for round in $(seq "$rounds"); do
       1) row 1 "$round" --publishers 2 --inflight 1000 ;;
       2) row 2 "$round" --inflight 200 --consume ;;
       3) row 3 "$round" --inflight 1000 --consume --rate "$rate" ;;
+      n) row n "$round" --inflight 1000 --consume --rate "$near" ;;
       q) row q "$round" --inflight 200 --consume --queue-type quorum ;;
       4)
         echo "round $round, row 4" >&2
@@ -129,6 +132,7 @@ for r in $rows; do
     1) report 1 "1 KB, durable, confirmed, publish only; $goal" ;;
     2) report 2 "with a consumer; $goal" ;;
     3) report 3 "with a consumer, $rate messages a second; goal: p99 up to 0.33" ;;
+    n) report n "with a consumer, $near messages a second; goal: p99 up to 0.33" ;;
     q) report q "with a consumer, quorum queues; $goal" ;;
     4)
       echo "row 4: $queues queues in turn against one; goal: from 0.5 up"
