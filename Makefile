@@ -86,7 +86,7 @@ golden: tools ## record anew what real clients say, for internal/kafka to replay
 
 .PHONY: differential
 differential: ## N (1000) random scripts from SEED (1) on, through Waxwing and a real RabbitMQ
-	cd conformance && go test -count=1 -timeout 240m -v -run TestDifferential/scripts ./amqpdiff -seed $(SEED) -n $(N)
+	cd conformance && go test -count=1 -timeout 240m -v -run TestDifferential/scripts ./amqpdiff -seed $(SEED) -scripts $(N)
 
 .PHONY: test
 test: tools check unit bench-compile ## everything that fits into CI: installs, checks, tests, samples of the long runs

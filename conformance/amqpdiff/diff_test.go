@@ -15,7 +15,7 @@ import (
 
 var (
 	seed   = flag.Uint64("seed", 1, "the first script's seed; the others follow")
-	number = flag.Int("n", 0, "number of scripts; 0: the sample, or with WAXWING_FULL=1 600")
+	number = flag.Int("scripts", 0, "number of scripts; 0: the sample, or with WAXWING_FULL=1 600")
 	most   = flag.Int("most", 5, "differences after which to stop")
 	pairs  = flag.Int("pairs", 0, "pairs of brokers that share the scripts; 0: one for each 250 scripts, 4 at most")
 )
