@@ -3,6 +3,7 @@ package docs
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -36,7 +37,7 @@ func TestReadmeClients(t *testing.T) {
 		{"go", runGo, ""},
 	} {
 		t.Run(example.language, func(t *testing.T) {
-			code := strings.ReplaceAll(fenced(t, example.language), address, b.Bootstrap)
+			code := strings.ReplaceAll(fenced(t, example.language, address), address, b.Bootstrap)
 			if got := example.run(t, code); got != example.prints {
 				t.Errorf("it printed %q, want %q", got, example.prints)
 			}
@@ -51,14 +52,33 @@ func TestReadmeClients(t *testing.T) {
 	}
 }
 
-// fenced returns the README's example in a language.
-func fenced(t *testing.T, language string) string {
-	t.Helper()
-	found := regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(read(t, "README.md"), -1)
-	if len(found) != 1 {
-		t.Fatalf("README.md has %d examples in %s", len(found), language)
+// TestReadmePika runs the README's program for RabbitMQ's client.
+func TestReadmePika(t *testing.T) {
+	b := harness.StartBrokerIn(t, filepath.Join(t.TempDir(), "data"))
+	host, port, err := net.SplitHostPort(b.AMQP)
+	harness.Must(t, err)
+	code := strings.Replace(fenced(t, "python", "import pika"), `("127.0.0.1")`, fmt.Sprintf("(%q, %s)", host, port), 1)
+	output(t, exec.CommandContext(harness.Context(t), harness.Tool(t, "amqppython", "bin", "python"), "-c", code), t.TempDir())
+	got, _, err := harness.Waxwing(harness.Context(t), "", "get", "jobs", "--url", "amqp://guest:guest@"+b.AMQP+"/")
+	harness.Must(t, err)
+	if got != "build\n" {
+		t.Errorf("the queue has %q", got)
 	}
-	code := found[0][1]
+}
+
+// fenced returns the README's example in a language that holds a text.
+func fenced(t *testing.T, language, text string) string {
+	t.Helper()
+	var found []string
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(read(t, "README.md"), -1) {
+		if strings.Contains(m[1], text) {
+			found = append(found, m[1])
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("README.md has %d examples in %s with %s", len(found), language, text)
+	}
+	code := found[0]
 	if n := strings.Count(code, "\n"); n > 5 {
 		t.Errorf("the example in %s has %d lines, more than five", language, n)
 	}

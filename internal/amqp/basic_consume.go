@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"maps"
 	"math"
 
 	"github.com/waxwing-mq/waxwing/internal/amqp/wire"
@@ -26,6 +27,7 @@ func (c *conn) basicConsume(ch *channel, m *wire.BasicConsume) error {
 	if m.Queue == replyToQueue {
 		return c.consumeReplies(ch, m)
 	}
+	c.forgetGone(ch)
 	if ch.consumers[m.ConsumerTag] != nil || ch.replies != nil && ch.replies.tag == m.ConsumerTag {
 		return connectionErrf(wire.NotAllowed, "attempt to reuse consumer tag '%s'", m.ConsumerTag)
 	}
@@ -69,6 +71,13 @@ func (c *conn) basicConsume(ch *channel, m *wire.BasicConsume) error {
 	}
 	k := &consumer{id: cmd.Consumer, tag: m.ConsumerTag, noAck: m.NoAck, quorum: ok && info.Kind == queue.Quorum}
 	return c.subscribe(ch, k, cmd, m)
+}
+
+// forgetGone forgets the consumers whose queues are gone: their tags are free.
+func (c *conn) forgetGone(ch *channel) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(ch.consumers, func(_ string, k *consumer) bool { return k.gone })
 }
 
 // subscribe starts a consumer. The answer goes out before its first message.

@@ -139,6 +139,7 @@ func (c *conn) match(ch *channel, p *content, meta *queue.Message) (to targets, 
 	c.resolve(&to, c.matched.Queues)
 	if len(c.matched.Delayed) > 0 {
 		meta.NotBefore = time.Now().Add(delay)
+		p.properties = delayServed(p.properties, headers)
 		c.resolve(&to, c.matched.Delayed)
 	}
 	return to, nil
@@ -194,6 +195,19 @@ func delayOf(headers wire.Table) (time.Duration, bool) {
 		return 0, false
 	}
 	return min(time.Duration(min(ms, int64(delayMax/time.Millisecond)))*time.Millisecond, delayMax), true
+}
+
+// delayServed are the properties with a negative x-delay, as the plugin for RabbitMQ
+// has them: whoever publishes the message again does not delay it again.
+func delayServed(r wire.RawProperties, headers wire.Table) wire.RawProperties {
+	v, _ := headers.Get("x-delay")
+	ms, ok := v.Int()
+	if !ok {
+		return r
+	}
+	p := r.Decode()
+	p.Headers = p.Headers.With("x-delay", wire.IntValue(-ms))
+	return p.Encode()
 }
 
 // withoutHeader are the properties without one of their headers.

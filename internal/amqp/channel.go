@@ -19,7 +19,8 @@ type channel struct {
 	confirming bool   // confirm.select
 	published  uint64 // messages since then
 	tx         *transaction
-	prefetch   int // of consumers to come; 0: no limit
+	prefetch   int  // of consumers to come; 0: no limit
+	limited    bool // basic.qos has set a limit for the channel
 	consumers  map[string]*consumer
 	replies    *consumer // of amq.rabbitmq.reply-to
 	replyName  string    // what leads answers to it
@@ -38,6 +39,7 @@ type consumer struct {
 	noAck  bool
 	quorum bool            // its messages say how often they came back
 	stream *streamConsumer // nil: of a queue
+	gone   bool            // its queue is; under conn.mu
 }
 
 // unacked are the deliveries that the client has not settled, by tag.

@@ -50,11 +50,13 @@ func (s *Server) DeadLetter(l broker.Letter) (broker.Redirect, bool) {
 			p.Headers = p.Headers.Without("CC")
 		}
 	}
+	delay, delayed := delayOf(p.Headers)
 	encoded := p.Encode()
 	meta := queue.Message{Size: int64(len(l.Message.Body)), ExpiresAfter: queue.None, Transient: p.DeliveryMode != wire.Persistent, Priority: p.Priority}
 	return broker.Redirect{
 		Exchange: exchange,
-		Route:    route.Message{Keys: append(keys, hidden...), Fields: &fields{properties: encoded, headers: p.Headers}},
+		Route:    route.Message{Keys: append(keys, hidden...), Fields: &fields{properties: encoded, headers: p.Headers}, Delay: delayed},
+		Due:      time.UnixMilli(l.Now).Add(delay),
 		Meta:     meta,
 		Message: broker.Message{
 			Exchange: exchange, RoutingKey: keys[0], HiddenKeys: hidden, Properties: encoded.Bytes(), Body: l.Message.Body,

@@ -53,7 +53,9 @@ func (c *conn) Cancelled(gone []queue.Cancelled) {
 		if ch == nil || ch.byID[g.Consumer] == nil {
 			continue
 		}
-		tag := ch.byID[g.Consumer].tag
+		k := ch.byID[g.Consumer]
+		tag := k.tag
+		k.gone = true
 		delete(ch.byID, g.Consumer)
 		if c.client.consumerCancel {
 			c.out.method(ch.number, &wire.BasicCancel{ConsumerTag: tag, NoWait: true})

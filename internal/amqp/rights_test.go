@@ -253,3 +253,100 @@ func TestVHostsInSeveralShards(t *testing.T) {
 		check()
 	}
 }
+
+// TestPermissions: what needs which right to what (RabbitMQ, "Access Control", the
+// table of operations).
+func TestPermissions(t *testing.T) {
+	n := start(t)
+	n.change(func(d *access.Durable) ([]access.Entry, error) {
+		return d.DecideAddUser(access.User{Name: "ann", Password: access.HashPassword(access.SHA256, [access.SaltBytes]byte{1}, "ann")})
+	})
+	n.change(func(d *access.Durable) ([]access.Entry, error) {
+		return d.DecideSetPermissions(access.Grant{User: "ann", VHost: "/", Permissions: access.Permissions{Configure: "c", Write: "w", Read: "r"}})
+	})
+	root := n.channel()
+	for _, name := range []string{"c", "w", "r", "cw", "cr", "wr", "cwr", "none"} {
+		must(root.QueueDeclare(name, true, false, false, false, nil))(t)
+		if err := root.ExchangeDeclare(name, "fanout", true, false, false, false, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	declare := func(name string, args amqp091.Table) func(*amqp091.Channel) error {
+		return func(ch *amqp091.Channel) error {
+			_, err := ch.QueueDeclare(name, true, false, false, false, args)
+			return err
+		}
+	}
+	exchange := func(name string, args amqp091.Table) func(*amqp091.Channel) error {
+		return func(ch *amqp091.Channel) error {
+			return ch.ExchangeDeclare(name, "fanout", true, false, false, false, args)
+		}
+	}
+	publish := func(exchange string) func(*amqp091.Channel) error {
+		return func(ch *amqp091.Channel) error {
+			closed := ch.NotifyClose(make(chan *amqp091.Error, 1))
+			if err := ch.Confirm(false); err != nil {
+				return err
+			}
+			c, err := ch.PublishWithDeferredConfirm(exchange, "", false, false, amqp091.Publishing{})
+			if err != nil {
+				return err
+			}
+			select {
+			case err := <-closed:
+				return err
+			case <-c.Done():
+				return nil
+			}
+		}
+	}
+	conn := n.dialAs("ann", "")
+	for _, c := range []struct {
+		what string
+		do   func(*amqp091.Channel) error
+		want int
+	}{
+		{"declare a queue", declare("c", nil), 0},
+		{"declare a queue without configure", declare("wr", nil), 403},
+		{"a dead letter exchange without read of the queue", declare("new-c", amqp091.Table{"x-dead-letter-exchange": "w"}), 403},
+		{"a dead letter exchange without write of it", declare("new-cr", amqp091.Table{"x-dead-letter-exchange": "c"}), 403},
+		{"a dead letter exchange", declare("new-cr", amqp091.Table{"x-dead-letter-exchange": "w"}), 0},
+		{"delete a queue without configure", func(ch *amqp091.Channel) error {
+			_, err := ch.QueueDelete("wr", false, false, false)
+			return err
+		}, 403},
+		{"declare an exchange", exchange("c", nil), 0},
+		{"declare an exchange without configure", exchange("wr", nil), 403},
+		{"an alternate exchange without write of it", exchange("new-cr", amqp091.Table{"alternate-exchange": "c"}), 403},
+		{"an alternate exchange without read of the exchange", exchange("new-c", amqp091.Table{"alternate-exchange": "w"}), 403},
+		{"an alternate exchange", exchange("new-cr", amqp091.Table{"alternate-exchange": "w"}), 0},
+		{"delete an exchange without configure", func(ch *amqp091.Channel) error { return ch.ExchangeDelete("wr", false, false) }, 403},
+		{"bind", func(ch *amqp091.Channel) error { return ch.QueueBind("w", "", "r", false, nil) }, 0},
+		{"bind without write of the queue", func(ch *amqp091.Channel) error { return ch.QueueBind("cr", "", "r", false, nil) }, 403},
+		{"bind without read of the exchange", func(ch *amqp091.Channel) error { return ch.QueueBind("w", "", "cw", false, nil) }, 403},
+		{"unbind without read of the exchange", func(ch *amqp091.Channel) error { return ch.QueueUnbind("w", "", "cw", nil) }, 403},
+		{"bind an exchange", func(ch *amqp091.Channel) error { return ch.ExchangeBind("w", "", "r", false, nil) }, 0},
+		{"bind an exchange without write of the destination", func(ch *amqp091.Channel) error { return ch.ExchangeBind("cr", "", "r", false, nil) }, 403},
+		{"bind an exchange without read of the source", func(ch *amqp091.Channel) error { return ch.ExchangeBind("w", "", "cw", false, nil) }, 403},
+		{"publish", publish("w"), 0},
+		{"publish without write", publish("cr"), 403},
+		{"get", func(ch *amqp091.Channel) error { _, _, err := ch.Get("r", true); return err }, 0},
+		{"get without read", func(ch *amqp091.Channel) error { _, _, err := ch.Get("cw", true); return err }, 403},
+		{"consume", func(ch *amqp091.Channel) error {
+			_, err := ch.Consume("r", "", true, false, false, false, nil)
+			return err
+		}, 0},
+		{"consume without read", func(ch *amqp091.Channel) error {
+			_, err := ch.Consume("cw", "", true, false, false, false, nil)
+			return err
+		}, 403},
+		{"purge", func(ch *amqp091.Channel) error { _, err := ch.QueuePurge("r", false); return err }, 0},
+		{"purge without read", func(ch *amqp091.Channel) error { _, err := ch.QueuePurge("cw", false); return err }, 403},
+		{"look at what one has no right to", func(ch *amqp091.Channel) error {
+			_, err := ch.QueueDeclarePassive("none", true, false, false, false, nil)
+			return err
+		}, 0},
+	} {
+		n.refuses(conn, c.what, c.want, c.do)
+	}
+}

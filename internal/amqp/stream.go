@@ -58,6 +58,11 @@ func (c *conn) declareStream(ch *channel, m *wire.QueueDeclare, generated bool) 
 	if s, ok := c.stream(ch, &m.Queue); ok {
 		return streamReply(s), nil
 	}
+	for key := range distinct(m.Arguments) {
+		if ofQueues[key] || ofAnother(ofStreams, key) {
+			return nil, errf(wire.PreconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s' of this queue type", key, m.Queue, c.vhost.Name())
+		}
+	}
 	settings, err := streamSettings(m.Arguments)
 	if err != nil {
 		return nil, errf(wire.PreconditionFailed, "invalid arg for queue '%s' in vhost '%s': %v", m.Queue, c.vhost.Name(), err)
@@ -74,6 +79,12 @@ func (c *conn) declareStream(ch *channel, m *wire.QueueDeclare, generated bool) 
 		return streamReply(s), nil
 	}
 	return nil, brokerError(err)
+}
+
+// ofQueues are the arguments of classic and quorum queues that streams do not have.
+var ofQueues = map[string]bool{
+	"x-message-ttl": true, "x-expires": true, "x-max-length": true, "x-overflow": true, "x-dead-letter-exchange": true,
+	"x-dead-letter-routing-key": true, "x-single-active-consumer": true,
 }
 
 // streamSettings are the arguments of a stream as settings of its topic.

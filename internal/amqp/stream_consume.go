@@ -262,6 +262,7 @@ func (s *streamConsumer) cancelled() {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s.k.gone = true
 	if !s.ch.gone && c.client.consumerCancel {
 		c.out.method(s.ch.number, &wire.BasicCancel{ConsumerTag: s.k.tag, NoWait: true})
 	}

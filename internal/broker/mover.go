@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/route"
@@ -24,6 +25,7 @@ type Letter struct {
 type Redirect struct {
 	Exchange string
 	Route    route.Message
+	Due      time.Time // when it is ready, if an exchange delays it
 	Meta     queue.Message
 	Message  Message // as it is stored
 	// Avoid says to which queues the letter must not go: it would go round in
@@ -244,7 +246,11 @@ func (m *mover) address(how Protocol, info *QueueInfo, msg Message, why queue.Re
 	if err := m.s.routes.Match(&matched, info.VHost, r.Exchange, &r.Route); err != nil {
 		return // as in RabbitMQ: without its exchange a dead letter is dropped
 	}
-	for _, name := range matched.Queues {
+	c.meta = r.Meta
+	if len(matched.Delayed) > 0 {
+		c.meta.NotBefore = r.Due
+	}
+	for _, name := range append(matched.Queues, matched.Delayed...) {
 		if r.Avoid != nil && r.Avoid(name) {
 			continue
 		}
@@ -254,7 +260,6 @@ func (m *mover) address(how Protocol, info *QueueInfo, msg Message, why queue.Re
 			c.appends = append(c.appends, s.Append(how.ToRecord(&r.Message)))
 		}
 	}
-	c.meta = r.Meta
 	if len(c.targets) > 0 {
 		c.batch = r.Message.AppendBatch(make([]byte, 0, r.Message.BatchBytes()))
 	}
