@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,7 +203,7 @@ func (n *Node) serveAMQP(context.Context) error {
 	n.amqp = amqp.New(amqp.Config{
 		Broker: n.broker, Profile: amqp.Profile(n.cfg.AMQPProfile), Version: n.cfg.Version, Logger: n.cfg.Logger,
 		ClusterName: n.broker.ClusterID(),
-		MemoryShort: amqp.MemoryAlarm(debug.SetMemoryLimit(-1)), Metrics: n.amqpMetrics.hooks(),
+		MemoryShort: amqp.MemoryAlarm(memoryLimit()), Metrics: n.amqpMetrics.hooks(),
 	})
 	n.broker.SetProtocol(n.amqp)
 	if n.amqpLn != nil {
