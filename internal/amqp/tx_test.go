@@ -79,3 +79,30 @@ func TestStreamInTransaction(t *testing.T) {
 		}
 	}
 }
+
+// TestTransactionToADeletedQueue: a commit says when a queue is gone to which the
+// transaction has published.
+func TestTransactionToADeletedQueue(t *testing.T) {
+	n := start(t)
+	conn := n.dial()
+	for _, deleted := range []bool{false, true} {
+		must(n.channel().QueueDeclare("q", true, false, false, false, nil))(t)
+		want := 0
+		if deleted {
+			want = 406
+		}
+		n.refuses(conn, "commit", want, func(ch *amqp091.Channel) error {
+			if err := ch.Tx(); err != nil {
+				return err
+			}
+			if err := ch.Publish("", "q", false, false, amqp091.Publishing{}); err != nil {
+				return err
+			}
+			must(ch.QueueDeclarePassive("q", true, false, false, false, nil))(t) // it has been routed
+			if deleted {
+				must(n.channel().QueueDelete("q", false, false, false))(t)
+			}
+			return ch.TxCommit()
+		})
+	}
+}

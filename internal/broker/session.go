@@ -358,7 +358,8 @@ func (it *SessionItem) take(s *shard, p *Publish, placed []queue.Placed, data []
 	return data
 }
 
-// decideCommit decides a transaction.
+// decideCommit decides a transaction. A message for a queue that was deleted since it
+// was published is refused: it would be told to be committed, and be nowhere.
 func (it *SessionItem) decideCommit(s *shard, now int64) {
 	cmd := queue.Commit{Settles: it.Commit.Settles}
 	for i := range it.Commit.Publishes {
@@ -368,6 +369,7 @@ func (it *SessionItem) decideCommit(s *shard, now int64) {
 	}
 	s.decideQueues(now, &cmd, func(reply queue.Reply) (data []journal.Data) {
 		for i, placed := range reply.(*queue.CommitReply).Placed {
+			it.refused = it.refused || slices.ContainsFunc(placed, func(at queue.Placed) bool { return at.Outcome == queue.Gone })
 			data = it.take(s, &it.Commit.Publishes[i], placed, data)
 		}
 		return data
