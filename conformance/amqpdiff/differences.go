@@ -39,7 +39,12 @@ var differences = []Difference{
 		return has(waxwing, "connection.close ReplyCode=540") && has(rabbit, "ended", "without a word")
 	}},
 	{Name: "quorum-global-qos", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return method[*wire.BasicConsume](script, at) != nil && !has(waxwing, "connection.close") && has(rabbit, "connection.close ReplyCode=540")
+		if method[*wire.BasicConsume](script, at) != nil && !has(waxwing, "connection.close") && has(rabbit, "connection.close ReplyCode=540") {
+			return true
+		}
+		// Or the limit came after the consumer: then it is not refused, and does not hold.
+		return declares(script, quorum) && slices.ContainsFunc(script, limitsChannel) && deliveries(waxwing) < deliveries(rabbit) &&
+			!slices.ContainsFunc(onlyIn(waxwing, rabbit), isNoDelivery) && !slices.ContainsFunc(onlyIn(rabbit, waxwing), isNoDelivery)
 	}},
 	{Name: "quorum-delete-if", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		m := method[*wire.QueueDelete](script, at)
