@@ -34,13 +34,20 @@ func dial(ctx context.Context, addr string) (*amqp.Connection, error) {
 	}
 }
 
+// deadOf is the queue that gets the dead letters of another.
+func deadOf(queue string) string { return "dead-" + queue }
+
 // declare makes exchange and queues; they may be there.
 func declare(ch *amqp.Channel) error {
 	if err := ch.ExchangeDeclare(exchange, "fanout", true, false, false, false, nil); err != nil {
 		return err
 	}
 	for name, kind := range map[string]string{classicQueue: "classic", quorumQueue: "quorum"} {
-		if _, err := ch.QueueDeclare(name, true, false, false, false, amqp.Table{"x-queue-type": kind}); err != nil {
+		if _, err := ch.QueueDeclare(deadOf(name), true, false, false, false, amqp.Table{"x-queue-type": kind}); err != nil {
+			return err
+		}
+		args := amqp.Table{"x-queue-type": kind, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": deadOf(name)}
+		if _, err := ch.QueueDeclare(name, true, false, false, false, args); err != nil {
 			return err
 		}
 		if err := ch.QueueBind(name, "", exchange, false, nil); err != nil {
@@ -165,6 +172,9 @@ func consumeOn(ctx context.Context, l *ledger, conn *amqp.Connection, queue stri
 			case r < 5 && l.giveBack(queue, m):
 				err = d.Nack(false, true)
 			case r == 99: // left until the channel goes
+			case r >= 94:
+				l.reject(queue, m)
+				err = d.Reject(false)
 			default:
 				l.ack(queue, []message{m})
 				acked = append(acked, m)
@@ -254,4 +264,40 @@ func drain(ctx context.Context, l *ledger, addr, queue string) error {
 		err = fmt.Errorf("%s still has %d messages", queue, q.Messages)
 	}
 	return err
+}
+
+// drainDead takes dead letters until all that are due have come.
+func drainDead(ctx context.Context, l *ledger, addr, queue string) error {
+	conn, err := dial(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		return err
+	}
+	for {
+		d, ok, err := ch.Get(deadOf(queue), true)
+		switch {
+		case err != nil:
+			return err
+		case ok:
+			m, err := decode(d.Body)
+			if err != nil {
+				return fmt.Errorf("%s: %w", deadOf(queue), err)
+			}
+			l.dead(queue, m)
+			continue
+		}
+		n, example := l.undead(queue)
+		if n == 0 || l.failed() != nil {
+			return l.failed()
+		}
+		select { // they may be on their way
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %d rejected messages never came, such as %v", deadOf(queue), n, example)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }

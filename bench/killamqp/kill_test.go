@@ -22,10 +22,23 @@ func TestKill(t *testing.T) {
 func TestLedgerNoticesBrokenPromises(t *testing.T) {
 	m := func(n uint64) message { return message{1, n} }
 	for name, broken := range map[string]func(l *ledger){
-		"never sent":       func(l *ledger) { l.deliver(classicQueue, m(9), false, -1) },
-		"out of order":     func(l *ledger) { l.deliver(classicQueue, m(2), false, -1); l.deliver(classicQueue, m(1), false, -1) },
-		"again, unsaid":    func(l *ledger) { l.deliver(classicQueue, m(1), false, -1); l.deliver(classicQueue, m(1), false, -1) },
-		"counted too much": func(l *ledger) { l.deliver(quorumQueue, m(1), true, 1) },
+		"never sent":         func(l *ledger) { l.deliver(classicQueue, m(9), false, -1) },
+		"out of order":       func(l *ledger) { l.deliver(classicQueue, m(2), false, -1); l.deliver(classicQueue, m(1), false, -1) },
+		"again, unsaid":      func(l *ledger) { l.deliver(classicQueue, m(1), false, -1); l.deliver(classicQueue, m(1), false, -1) },
+		"counted too much":   func(l *ledger) { l.deliver(quorumQueue, m(1), true, 1) },
+		"dead, not rejected": func(l *ledger) { l.deliver(classicQueue, m(1), false, -1); l.dead(classicQueue, m(1)) },
+		"dead twice": func(l *ledger) {
+			l.deliver(classicQueue, m(1), false, -1)
+			l.reject(classicQueue, m(1))
+			l.dead(classicQueue, m(1))
+			l.dead(classicQueue, m(1))
+		},
+		"dead, after it came again": func(l *ledger) {
+			l.deliver(classicQueue, m(1), false, -1)
+			l.reject(classicQueue, m(1))
+			l.deliver(classicQueue, m(1), true, -1)
+			l.dead(classicQueue, m(1))
+		},
 		"settled, and back": func(l *ledger) {
 			l.deliver(classicQueue, m(1), false, -1)
 			l.ack(classicQueue, []message{m(1)})
@@ -46,5 +59,9 @@ func TestLedgerNoticesBrokenPromises(t *testing.T) {
 	l.deliver(classicQueue, m(2), false, -1)
 	if n, example := l.missing(classicQueue); n != 1 || example != m(1) {
 		t.Errorf("missing: %d, %v", n, example)
+	}
+	l.reject(classicQueue, m(2))
+	if n, example := l.undead(classicQueue); n != 1 || example != m(2) {
+		t.Errorf("rejected, and nowhere: %d, %v", n, example)
 	}
 }

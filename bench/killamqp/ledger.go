@@ -51,6 +51,7 @@ type account struct {
 	again    int
 	settled  int
 	returned int
+	letters  int   // dead ones
 	closes   int64 // channels that were closed with messages in hand, which counts as giving them back
 }
 
@@ -58,6 +59,8 @@ type state struct {
 	returns  int64 // how often it was given back, at most
 	acked    bool  // an acknowledgement was sent
 	answered bool  // and followed by an answered method
+	rejected bool  // it was rejected, and has not come again
+	dead     bool  // it came as a dead letter
 }
 
 func newLedger(queues ...string) *ledger {
@@ -130,7 +133,47 @@ func (l *ledger) deliver(queue string, m message, redelivered bool, count int64)
 	if count > s.returns+q.closes {
 		l.broken("%s: message %v says that it was given back %d times, it was %d times, and %d channels were closed", queue, m, count, s.returns, q.closes)
 	}
-	s.acked = false
+	if s.dead {
+		l.broken("%s: message %v came back, and is a dead letter too", queue, m)
+	}
+	s.acked, s.rejected = false, false
+}
+
+// reject says that a message is about to be rejected.
+func (l *ledger) reject(queue string, m message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queues[queue].seen[m].rejected = true
+}
+
+// dead takes in that a message came as a dead letter of a queue: once, and only if
+// its rejection was the last that happened to it there.
+func (l *ledger) dead(queue string, m message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.queues[queue].seen[m]
+	switch {
+	case s == nil || !s.rejected:
+		l.broken("%s: message %v is a dead letter, and was not rejected", queue, m)
+	case s.dead:
+		l.broken("%s: message %v is a dead letter twice", queue, m)
+	default:
+		s.dead = true
+		l.queues[queue].letters++
+	}
+}
+
+// undead counts the messages that were rejected, and have come neither again nor as
+// dead letters.
+func (l *ledger) undead(queue string) (n int, example message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for m, s := range l.queues[queue].seen {
+		if s.rejected && !s.dead {
+			n, example = n+1, m
+		}
+	}
+	return n, example
 }
 
 func (l *ledger) ack(queue string, ms []message) {
@@ -192,7 +235,7 @@ func (l *ledger) String() string {
 	s := fmt.Sprintf("%d confirmed", len(l.confirmed))
 	for _, name := range []string{classicQueue, quorumQueue} {
 		q := l.queues[name]
-		s += fmt.Sprintf("; %s: %d came, %d again, %d settled, %d given back", name, len(q.seen), q.again, q.settled, q.returned)
+		s += fmt.Sprintf("; %s: %d came, %d again, %d settled, %d given back, %d dead letters", name, len(q.seen), q.again, q.settled, q.returned, q.letters)
 	}
 	return s
 }

@@ -2,7 +2,7 @@
 // clients when it is killed with kill -9 at any moment under confirmed
 // publishing and acknowledging. Publishers send numbered messages to a fanout
 // exchange that leads to a classic and a quorum queue; a consumer of each
-// acknowledges most of them, gives some back and leaves some. It checks
+// acknowledges most of them, gives some back, rejects some and leaves some. It checks
 //
 //   - that every confirmed message comes out of both queues, and none comes
 //     that was not sent;
@@ -11,7 +11,9 @@
 //     is redelivered;
 //   - that the messages of each publisher come in order when they come first;
 //   - that the delivery count of a quorum queue counts what was given back, and
-//     no crash.
+//     no crash;
+//   - that a message that was rejected comes again, or is a dead letter, once,
+//     and never both.
 //
 // It prints a line per round, and exits with 1 and keeps the broker's folder
 // when a promise is broken.

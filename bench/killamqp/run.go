@@ -132,11 +132,14 @@ func settleAll(ctx context.Context, l *ledger, addr string, out io.Writer) error
 		if n, example := l.missing(q); n > 0 {
 			return fmt.Errorf("%s: %d confirmed messages never came, such as %v", q, n, example)
 		}
+		if err := drainDead(ctx, l, addr, q); err != nil {
+			return err
+		}
 	}
 	if err := l.failed(); err != nil {
 		return err
 	}
-	if len(l.confirmed) == 0 || l.queues[classicQueue].settled == 0 {
+	if len(l.confirmed) == 0 || l.queues[classicQueue].settled == 0 || l.queues[quorumQueue].letters == 0 {
 		return errors.New("nothing was confirmed or settled: the run proves nothing")
 	}
 	fmt.Fprintf(out, "all promises kept: %v\n", l)

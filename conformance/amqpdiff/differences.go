@@ -81,7 +81,8 @@ var differences = []Difference{
 		return ends && (has(rabbit, " consumer ") || reversed) && declares(script, deadLetters) && sameEnds(waxwing, rabbit)
 	}},
 	{Name: "dead-letter-overtakes", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return method[*wire.BasicPublish](script, at) != nil && expiresAtOnce(script[at]) && declares(script, deadLetters) && declares(script, quorum) && sameEnds(waxwing, rabbit)
+		atOnce := method[*wire.BasicPublish](script, at) != nil && expiresAtOnce(script[at]) || declares(script, keepsNothing)
+		return atOnce && declares(script, deadLetters) && declares(script, quorum) && sameEnds(waxwing, rabbit)
 	}},
 	{Name: "quorum-fading-consumer", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return has(waxwing, " consumer ") && declares(script, quorumThatFades) && slices.ContainsFunc(script, hasPriority) && sameEnds(waxwing, rabbit)
@@ -178,6 +179,13 @@ func deliveryLimitOfNoNumber(t wire.Table) bool {
 func deadLetters(t wire.Table) bool {
 	_, ok := t.Get("x-dead-letter-exchange")
 	return ok
+}
+
+// keepsNothing says whether a queue dead-letters all that comes.
+func keepsNothing(t wire.Table) bool {
+	v, _ := t.Get("x-max-length")
+	n, ok := v.Int()
+	return ok && n == 0 && deadLetters(t)
 }
 
 func limitsChannel(s Step) bool {
