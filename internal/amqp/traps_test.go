@@ -115,7 +115,7 @@ func TestBacklogOfAClientThatDoesNotRead(t *testing.T) {
 			t.Fatal("not everything is on its way")
 		}
 	}
-	if grown := heap() - before; grown > messages*size/4 {
+	if grown := heap() - before; grown > messages*size/2 { // about 650 bytes for each, with the race detector
 		t.Errorf("%d MB more for a backlog of %d MB", grown>>20, messages*size>>20)
 	}
 }
