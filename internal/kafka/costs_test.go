@@ -46,10 +46,23 @@ func (x *counting) topic(name string, partitions int, settings map[string]string
 }
 
 // check compares what is counted for a response with the memory that is taken
-// to build and encode it, garbage included.
+// to build and encode it, garbage included. Whatever else the process does counts
+// too, so it may try three times.
 func check[Q kmsg.Request](x *counting, req Q, size func(Q) int64, handle func(*request, Q) kmsg.Response) {
 	x.t.Helper()
 	req.SetVersion(req.MaxVersion())
+	var fault string
+	for range 3 {
+		if fault = countOnce(x, req, size, handle); fault == "" {
+			return
+		}
+	}
+	x.t.Error(fault)
+}
+
+// countOnce says what is wrong with what was counted.
+func countOnce[Q kmsg.Request](x *counting, req Q, size func(Q) int64, handle func(*request, Q) kmsg.Response) string {
+	x.t.Helper()
 	held, err := x.s.responses.take(context.Background(), size(req))
 	if err != nil {
 		x.t.Fatal(err)
@@ -64,13 +77,12 @@ func check[Q kmsg.Request](x *counting, req Q, size func(Q) int64, handle func(*
 		x.t.Fatal(err)
 	}
 	took := int64(after.TotalAlloc - before.TotalAlloc)
-	x.t.Logf("%s: a response of %d bytes took %d, %d were counted", kmsg.NameForKey(req.Key()), len(b), took, held.n)
-	if took > held.n*5/4+4<<10 {
-		x.t.Errorf("%s: a response of %d bytes took %d, only %d were counted", kmsg.NameForKey(req.Key()), len(b), took, held.n)
+	said := fmt.Sprintf("%s: a response of %d bytes took %d, %d were counted", kmsg.NameForKey(req.Key()), len(b), took, held.n)
+	x.t.Log(said)
+	if took > held.n*5/4+4<<10 || held.n > 64*took+1<<20 {
+		return said
 	}
-	if held.n > 64*took+1<<20 {
-		x.t.Errorf("%s: a response of %d bytes took %d, as many as %d were counted", kmsg.NameForKey(req.Key()), len(b), took, held.n)
-	}
+	return ""
 }
 
 // TestResponsesAreCounted: responses that are large compared to their requests
