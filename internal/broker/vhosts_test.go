@@ -62,7 +62,14 @@ func TestVHosts(t *testing.T) {
 		t.Run(fmt.Sprint(shards, " shards"), func(t *testing.T) {
 			f := newFixture(t, shards)
 			ctx := context.Background()
-			names := []string{"a", "b", "c", "d"} // they are in all shards
+			names := []string{"a", "c", "d", "g"}
+			in := map[int]bool{}
+			for _, name := range names {
+				in[broker.VHostShard(f.Broker, name)] = true
+			}
+			if len(in) != shards {
+				t.Fatalf("the vhosts are in %d of %d shards", len(in), shards)
+			}
 			for _, name := range names {
 				added, err := f.AddVHost(ctx, name, "")
 				if err != nil || !added {
