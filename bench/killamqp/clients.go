@@ -213,17 +213,26 @@ func take(l *ledger, queue string, d *amqp.Delivery) (message, error) {
 	return m, l.failed()
 }
 
-// drain takes everything that is left in a queue.
-func drain(ctx context.Context, l *ledger, addr, queue string) error {
+// open opens a channel on a connection of its own, which leave closes.
+func open(ctx context.Context, addr string) (ch *amqp.Channel, leave func() error, err error) {
 	conn, err := dial(ctx, addr)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer conn.Close()
-	ch, err := conn.Channel()
+	if ch, err = conn.Channel(); err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return ch, conn.Close, nil
+}
+
+// drain takes everything that is left in a queue.
+func drain(ctx context.Context, l *ledger, addr, queue string) error {
+	ch, leave, err := open(ctx, addr)
 	if err != nil {
 		return err
 	}
+	defer leave()
 	q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 	if err != nil {
 		return err
@@ -268,15 +277,11 @@ func drain(ctx context.Context, l *ledger, addr, queue string) error {
 
 // drainDead takes dead letters until all that are due have come.
 func drainDead(ctx context.Context, l *ledger, addr, queue string) error {
-	conn, err := dial(ctx, addr)
+	ch, leave, err := open(ctx, addr)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	ch, err := conn.Channel()
-	if err != nil {
-		return err
-	}
+	defer leave()
 	for {
 		d, ok, err := ch.Get(deadOf(queue), true)
 		switch {

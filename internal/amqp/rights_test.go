@@ -20,6 +20,25 @@ func (n *node) change(decide func(d *access.Durable) ([]access.Entry, error)) {
 	}
 }
 
+// publishConfirmed publishes a message and waits until it is confirmed, or the channel
+// closed.
+func publishConfirmed(ch *amqp091.Channel, exchange, key string, p amqp091.Publishing) error {
+	if err := ch.Confirm(false); err != nil {
+		return err
+	}
+	closed := ch.NotifyClose(make(chan *amqp091.Error, 1))
+	c, err := ch.PublishWithDeferredConfirm(exchange, key, false, false, p)
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-closed:
+		return err
+	case <-c.Done():
+		return nil
+	}
+}
+
 // TestTopicPermissions: who publishes to a topic exchange, or binds to it, needs
 // the right to the routing key; other exchanges do not ask.
 func TestTopicPermissions(t *testing.T) {
@@ -43,24 +62,11 @@ func TestTopicPermissions(t *testing.T) {
 	must(ch.QueueDeclare("q", true, false, false, false, nil))(t)
 	publish := func(exchange, key string, cc ...any) func(*amqp091.Channel) error {
 		return func(ch *amqp091.Channel) error {
-			if err := ch.Confirm(false); err != nil {
-				return err
-			}
 			p := amqp091.Publishing{}
 			if cc != nil {
 				p.Headers = amqp091.Table{"CC": cc}
 			}
-			closed := ch.NotifyClose(make(chan *amqp091.Error, 1))
-			c, err := ch.PublishWithDeferredConfirm(exchange, key, false, false, p)
-			if err != nil {
-				return err
-			}
-			select {
-			case err := <-closed:
-				return err
-			case <-c.Done():
-				return nil
-			}
+			return publishConfirmed(ch, exchange, key, p)
 		}
 	}
 	bind := func(exchange, key string) func(*amqp091.Channel) error {
@@ -283,22 +289,7 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 	publish := func(exchange string) func(*amqp091.Channel) error {
-		return func(ch *amqp091.Channel) error {
-			closed := ch.NotifyClose(make(chan *amqp091.Error, 1))
-			if err := ch.Confirm(false); err != nil {
-				return err
-			}
-			c, err := ch.PublishWithDeferredConfirm(exchange, "", false, false, amqp091.Publishing{})
-			if err != nil {
-				return err
-			}
-			select {
-			case err := <-closed:
-				return err
-			case <-c.Done():
-				return nil
-			}
-		}
+		return func(ch *amqp091.Channel) error { return publishConfirmed(ch, exchange, "", amqp091.Publishing{}) }
 	}
 	conn := n.dialAs("ann", "")
 	for _, c := range []struct {
