@@ -86,6 +86,20 @@ func TestQosTurn(t *testing.T) {
 	}
 }
 
+// TestDifferencesOfDeliveriesEndAlike: what a script may show of deliveries excuses no
+// channel that only one broker closes.
+func TestDifferencesOfDeliveriesEndAlike(t *testing.T) {
+	script := []Step{declare("d", "x-queue-type", "quorum", "x-overflow", "reject-publish"), declare("e", "x-max-priority", 1), publish("e", "m", 0, "1")}
+	a, b := []string{"A/1 confirm #000 refused"}, []string{"A/1 confirm #000 confirmed"}
+	if got := known(script, 1, a, b); got != "quorum-reject-publish" {
+		t.Errorf("a message that is refused: %q", got)
+	}
+	closed := append(b, "A/1 answer #000 channel.close ReplyCode=406")
+	if got := known(script, 1, a, closed); got != "" {
+		t.Errorf("and a channel that ends: %q", got)
+	}
+}
+
 // intended checks that each intended difference is there, and is told from
 // others.
 func intended(t *testing.T, p *Pair) {
