@@ -2,7 +2,8 @@
 # Installs what the conformance tests need, by the ordinary package managers
 # as they are configured, and skips what is there already:
 #
-#   kcat, Node with npm, Python with venv, a JDK, Maven, a C compiler   (apt)
+#   kcat, Node with npm, Python with venv, a JDK, Maven, a C compiler,
+#   PostgreSQL and MariaDB, without their services                     (apt)
 #   package-lock.json of conformance/kafkajs and conformance/amqpnode   (npm)
 #   requirements.txt of conformance/python and conformance/amqppython,  (pip)
 #   each into a venv
@@ -35,6 +36,9 @@ missing_apt() {
   have cc || echo gcc libc6-dev
   have sha256sum || echo coreutils
   have flock || echo util-linux
+  have postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
+  have mariadbd || [ -x /usr/sbin/mariadbd ] || echo mariadb-server-core
+  have my_print_defaults || echo mariadb-client-core
   if ! have python3 || ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
     echo python3 python3-venv
   fi

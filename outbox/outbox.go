@@ -1,0 +1,15 @@
+// Package outbox publishes events that a transaction has committed, and only
+// those. Publish writes them in the caller's transaction; a Relay sends them.
+//
+//	ob, err := outbox.New(db, outbox.Source("orders"))
+//	err = db.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+//		// ... the caller's own statements ...
+//		return ob.Publish(ctx, tx, outbox.Event{Topic: "orders", Key: id, Type: "order.placed", Data: order})
+//	})
+//	ob.Wake()
+//
+// Events with the same topic and key are published in the order of their ids. That
+// is the order in which their transactions committed if a transaction locks what
+// the key stands for (updates its row, say) before it publishes; nothing can order
+// transactions that do not meet anywhere.
+package outbox

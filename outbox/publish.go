@@ -1,0 +1,180 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/waxwing-mq/waxwing/bus"
+	"github.com/waxwing-mq/waxwing/internal/busrow"
+	"github.com/waxwing-mq/waxwing/internal/killpoint"
+	"github.com/waxwing-mq/waxwing/internal/msgtrace"
+	"github.com/waxwing-mq/waxwing/internal/sqltx"
+	"github.com/waxwing-mq/waxwing/sqldb"
+)
+
+// Buckets is into how many parts an outbox is divided by the events' keys. Each
+// part has one relay at a time.
+const Buckets = 16
+
+// An Event is what Publish writes.
+type Event struct {
+	Topic string // where it goes, see bus.Message
+	Key   string // what it is about: events of one key stay in order; may be empty
+	Type  string // such as "order.placed"
+	// Data is the body: []byte and json.RawMessage as they are, all else as JSON.
+	Data any
+
+	// The rest is for those who need it.
+
+	ID          string       // by default a random UUID; must be unique
+	ContentType string       // by default "application/json", of []byte "application/octet-stream"
+	Headers     []bus.Header // further headers
+}
+
+// Outbox writes events into the table waxwing_outbox of a database. It can be used
+// by several goroutines.
+type Outbox[TX any] struct {
+	db     *sqldb.DB[TX]
+	source string
+	now    func() time.Time
+	tracer trace.Tracer
+	wake   *signal
+}
+
+// An Option changes what New makes.
+type Option func(*options)
+
+type options struct {
+	source string
+	now    func() time.Time
+	traces trace.TracerProvider
+}
+
+// Source names the service that events are from (CloudEvents' source).
+func Source(name string) Option { return func(o *options) { o.source = name } }
+
+// TracerProvider is where spans go, by default OpenTelemetry's global one.
+func TracerProvider(p trace.TracerProvider) Option { return func(o *options) { o.traces = p } }
+
+// Clock is the clock that events are stamped by, by default time.Now.
+func Clock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
+// New is an outbox in a database whose tables sqldb.Migrate has made. It does not
+// use the database yet.
+func New[TX any](db *sqldb.DB[TX], opts ...Option) *Outbox[TX] {
+	o := options{now: time.Now}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return &Outbox[TX]{db: db, source: o.source, now: o.now, tracer: msgtrace.Tracer(o.traces), wake: newSignal()}
+}
+
+// Publish writes events in the caller's transaction. They are published, in order
+// per key, once it has committed, and never if it does not. Call Wake after the
+// commit, or use InTx; otherwise the relay's next look finds them.
+func (o *Outbox[TX]) Publish(ctx context.Context, tx TX, events ...Event) error {
+	for len(events) > 0 {
+		n := min(len(events), rowsPerInsert)
+		if err := o.insert(ctx, o.db.Bind(tx), events[:n]); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// rowsPerInsert keeps a statement's placeholders below what databases take.
+const rowsPerInsert = 100
+
+var columns = []string{"bucket", "topic", "msg_key", "event_id", "event_type", "content_type", "headers", "body", "created_us"}
+
+// insert writes events by one statement, whose rows get ids in their order.
+func (o *Outbox[TX]) insert(ctx context.Context, c sqltx.Conn, events []Event) error {
+	now := o.now().UnixMicro()
+	row := "(" + sqltx.Marks(len(columns)) + ")"
+	query := "INSERT INTO waxwing_outbox (" + strings.Join(columns, ", ") + ") VALUES " + row + strings.Repeat(", "+row, len(events)-1)
+	args := make([]any, 0, len(events)*len(columns))
+	for i := range events {
+		m, err := o.message(ctx, &events[i])
+		if err != nil {
+			return err
+		}
+		args = append(args, bucket(&m), m.Topic, []byte(m.Key), m.ID, m.Type, m.ContentType, busrow.EncodeHeaders(m.Headers), m.Body, now)
+	}
+	if _, err := c.Exec(ctx, query, args...); err != nil {
+		return fmt.Errorf("outbox: %w", err)
+	}
+	return nil
+}
+
+// message is the message that an event becomes.
+func (o *Outbox[TX]) message(ctx context.Context, e *Event) (bus.Message, error) {
+	if e.Topic == "" {
+		return bus.Message{}, errors.New("outbox: an event without a topic")
+	}
+	m := bus.Message{Topic: e.Topic, Key: e.Key, ID: e.ID, Type: e.Type, ContentType: e.ContentType, Headers: e.Headers}
+	if m.ID == "" {
+		m.ID = newID()
+	}
+	kind := "application/json"
+	switch d := e.Data.(type) {
+	case nil:
+		m.Body, kind = []byte{}, ""
+	case []byte:
+		m.Body, kind = d, "application/octet-stream"
+	case json.RawMessage:
+		m.Body = d
+	default:
+		b, err := json.Marshal(d)
+		if err != nil {
+			return bus.Message{}, fmt.Errorf("outbox: event %s: %w", m.Type, err)
+		}
+		m.Body = b
+	}
+	if m.Body == nil {
+		m.Body = []byte{} // nil would be NULL
+	}
+	if m.ContentType == "" {
+		m.ContentType = kind
+	}
+	msgtrace.Create(ctx, o.tracer, &m)
+	return m, nil
+}
+
+// bucket is the part of the outbox that a message belongs to. Messages without a
+// key are spread.
+func bucket(m *bus.Message) int {
+	key := m.Key
+	if key == "" {
+		key = m.ID
+	}
+	h := fnv.New32a()
+	h.Write([]byte(key))
+	return int(h.Sum32() % Buckets)
+}
+
+// InTx runs f in a transaction and wakes the relay once it has committed.
+func (o *Outbox[TX]) InTx(ctx context.Context, f func(ctx context.Context, tx TX) error) error {
+	err := o.db.InTx(ctx, func(ctx context.Context, tx TX) error {
+		if err := f(ctx, tx); err != nil {
+			return err
+		}
+		return killpoint.At(ctx, killpoint.BusinessCommit, killpoint.Before)
+	})
+	if err != nil {
+		return err
+	}
+	o.Wake()
+	return killpoint.At(ctx, killpoint.BusinessCommit, killpoint.After)
+}
+
+// Wake has the relays of this process that were made with the same Outbox look at
+// once. It does not block.
+func (o *Outbox[TX]) Wake() { o.wake.raise() }
