@@ -65,6 +65,8 @@ type Publisher interface {
 	// msgs hold. It may be called by several goroutines, whose batches are not
 	// ordered among each other.
 	Publish(ctx context.Context, msgs []Message) error
+	// System is what it speaks, by OpenTelemetry's names: "kafka" or "rabbitmq".
+	System() string
 }
 
 // A PublishError says which messages of a batch failed.
@@ -113,6 +115,8 @@ type Subscriber interface {
 	// no error, or the subscription cannot go on. Connections that are lost are made
 	// again meanwhile. It returns when no call of h runs any more.
 	Subscribe(ctx context.Context, s Subscription, h Handler) error
+	// System is what it speaks, by OpenTelemetry's names: "kafka" or "rabbitmq".
+	System() string
 }
 
 // A Bus does both.
