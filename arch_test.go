@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"internal/killpoint":         {},
 	"internal/safeguard":         {},
 	"internal/sqltx":             {},
+	"waxtest":                    {"", "bus", "internal/killpoint", "internal/sqltx", "sqldb"},
 	"internal/sqltest":           {"sqldb"},
 	"internal/node":              {"internal/amqp", "internal/amqp/wire", "internal/broker", "internal/broker/access", "internal/broker/queue", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/kafka", "internal/listen", "internal/settings"},
 	"internal/listen":            {},
