@@ -174,6 +174,9 @@ func sagaEnded(v *violations, r *SagaRun) {
 		if e.Op != "compensation" {
 			continue
 		}
+		if count[SagaEffect{e.Step, "action"}] == 0 {
+			v.add("%s: %s was compensated before it was done", r.ID, e.Step)
+		}
 		if g := group[e.Step]; undone >= 0 && g > undone {
 			v.add("%s: %s was compensated after a step before it", r.ID, e.Step)
 		} else {

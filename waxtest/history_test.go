@@ -55,6 +55,7 @@ func TestChecks(t *testing.T) {
 		"undone":                    {saga("compensated", do("one"), do("two"), undo("two"), undo("one")), ""},
 		"half undone":               {saga("compensated", do("one"), do("two"), undo("two")), "one was done 1 times, compensated 0"},
 		"undone forward":            {saga("compensated", do("one"), do("two"), undo("one"), undo("two")), "two was compensated after a step before it"},
+		"undone before done":        {saga("compensated", undo("one"), do("one")), "one was compensated before it was done"},
 		"undone in parallel":        {saga("compensated", do("one"), do("two"), do("three"), undo("two"), undo("three"), undo("one")), ""},
 		"done twice":                {saga("completed", do("one"), do("one"), do("two"), do("three"), do("four")), "action of one happened 2 times"},
 		"stuck":                     {saga("running", do("one")), "s is running"},
