@@ -20,6 +20,8 @@ var allowed = map[string][]string{
 	"":                           {"internal/node"},
 	"cmd/waxwing":                {"internal/node"},
 	"bus":                        {},
+	"bus/kafka":                  {"bus", "internal/killpoint", "internal/lane"},
+	"internal/lane":              {"bus", "internal/killpoint", "internal/safeguard"},
 	"sqldb":                      {"internal/sqltx"},
 	"outbox":                     {"bus", "internal/busrow", "internal/killpoint", "internal/msgtrace", "internal/safeguard", "internal/sqltx", "sqldb"},
 	"internal/busrow":            {"bus"},

@@ -35,6 +35,13 @@ func KafkaAddr(addr string) Option {
 	return func(c *node.Config) { c.KafkaAddr = addr }
 }
 
+// AMQPAddr has the broker speak AMQP 0-9-1 too, which it does not by default, on
+// a host:port; port 0 takes a free one. The user is guest, with the password
+// guest, from this machine.
+func AMQPAddr(addr string) Option {
+	return func(c *node.Config) { c.AMQPAddr = addr }
+}
+
 // Setting gives a broker setting by Kafka's name ("num.partitions").
 func Setting(name, value string) Option {
 	return func(c *node.Config) { c.BrokerConfig[name] = value }
@@ -67,6 +74,19 @@ func Start(ctx context.Context, opts ...Option) (*Broker, error) {
 
 // KafkaAddr is the host:port that Kafka clients connect to.
 func (b *Broker) KafkaAddr() string { return b.n.KafkaAddr() }
+
+// AMQPAddr is the host:port that AMQP clients connect to; empty without the option
+// of that name.
+func (b *Broker) AMQPAddr() string { return b.n.AMQPAddr() }
+
+// AMQPURL is the URL of the default vhost for the user guest, as AMQP clients take
+// it; empty without the option AMQPAddr.
+func (b *Broker) AMQPURL() string {
+	if b.AMQPAddr() == "" {
+		return ""
+	}
+	return "amqp://guest:guest@" + b.AMQPAddr() + "/"
+}
 
 // Stop lets requests under way finish until ctx ends and stops the broker.
 func (b *Broker) Stop(ctx context.Context) error { return b.n.Shutdown(ctx) }
