@@ -46,6 +46,7 @@ type Outbox[TX any] struct {
 	now    func() time.Time
 	tracer trace.Tracer
 	wake   *signal
+	max    int // bytes of an event
 }
 
 // An Option changes what New makes.
@@ -55,6 +56,7 @@ type options struct {
 	source string
 	now    func() time.Time
 	traces trace.TracerProvider
+	max    int
 }
 
 // Source names the service that events are from (CloudEvents' source).
@@ -66,14 +68,23 @@ func TracerProvider(p trace.TracerProvider) Option { return func(o *options) { o
 // Clock is the clock that events are stamped by, by default time.Now.
 func Clock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
+// MaxBytes is how large an event may be, key, headers and body together: by default
+// 1,000,000, which is below what brokers take by default. Publish refuses larger
+// ones, as the relay could never send them, nor those of their key behind them.
+func MaxBytes(n int) Option { return func(o *options) { o.max = n } }
+
+// ErrTooLarge means that an event is larger than MaxBytes, or its key, topic, type,
+// ID or content type than what every database can hold.
+var ErrTooLarge = errors.New("outbox: an event is too large")
+
 // New is an outbox in a database whose tables sqldb.Migrate has made. It does not
 // use the database yet.
 func New[TX any](db *sqldb.DB[TX], opts ...Option) *Outbox[TX] {
-	o := options{now: time.Now}
+	o := options{now: time.Now, max: 1_000_000}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	return &Outbox[TX]{db: db, source: o.source, now: o.now, tracer: msgtrace.Tracer(o.traces), wake: newSignal()}
+	return &Outbox[TX]{db: db, source: o.source, now: o.now, tracer: msgtrace.Tracer(o.traces), wake: newSignal(), max: o.max}
 }
 
 // Publish writes events in the caller's transaction. They are published, in order
@@ -144,8 +155,32 @@ func (o *Outbox[TX]) message(ctx context.Context, e *Event) (bus.Message, error)
 	if m.ContentType == "" {
 		m.ContentType = kind
 	}
+	if err := o.fits(&m); err != nil {
+		return bus.Message{}, err
+	}
 	msgtrace.Create(ctx, o.tracer, &m)
 	return m, nil
+}
+
+// What a row can hold in each of the databases.
+const (
+	maxKey  = 4096 // bytes
+	maxText = 255  // bytes, of topic, ID, type and content type each
+)
+
+// fits checks a message's size.
+func (o *Outbox[TX]) fits(m *bus.Message) error {
+	n := len(m.Key) + len(m.Body)
+	for _, h := range m.Headers {
+		n += len(h.Name) + len(h.Value)
+	}
+	if n > o.max {
+		return fmt.Errorf("%w: event %s of type %q has %d bytes, %d are allowed", ErrTooLarge, m.ID, m.Type, n, o.max)
+	}
+	if len(m.Key) > maxKey || max(len(m.Topic), len(m.ID), len(m.Type), len(m.ContentType)) > maxText {
+		return fmt.Errorf("%w: a key may have %d bytes, topic, ID, type and content type %d", ErrTooLarge, maxKey, maxText)
+	}
+	return nil
 }
 
 // bucket is the part of the outbox that a message belongs to. Messages without a
