@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/lane":              {"bus", "internal/killpoint", "internal/safeguard"},
 	"sqldb":                      {"internal/sqltx"},
 	"outbox":                     {"bus", "internal/busrow", "internal/killpoint", "internal/msgtrace", "internal/safeguard", "internal/sqltx", "sqldb"},
+	"inbox":                      {"bus", "internal/busrow", "internal/killpoint", "internal/msgtrace", "internal/safeguard", "internal/sqltx", "sqldb"},
 	"internal/busrow":            {"bus"},
 	"internal/msgtrace":          {"bus"},
 	"internal/killpoint":         {},

@@ -1,0 +1,131 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/waxwing-mq/waxwing/internal/killpoint"
+	"github.com/waxwing-mq/waxwing/internal/safeguard"
+	"github.com/waxwing-mq/waxwing/internal/sqltx"
+)
+
+// statements are those of a dialect by which a message is admitted: each inserts or
+// raises a row, and affects none if the message was seen. With PostgreSQL they
+// return a row that says whether its key is parked; elsewhere that is asked
+// separately.
+type statements struct {
+	returning         bool
+	event, seq, place string
+	isParked          string
+}
+
+// parkedKey are the messages that later ones of a key have to wait for.
+const parkedKey = "p.consumer = ? AND p.topic = ? AND p.key_col = ? AND p.blocks = 1"
+
+func statementsOf(d sqltx.Dialect) statements {
+	s := statements{
+		event:    d.InsertOnce("waxwing_inbox_event", "consumer", "event_key", "seen_us"),
+		seq:      raise(d, "waxwing_inbox_key", "seq", "consumer", "epoch", "topic", "msg_key"),
+		place:    raise(d, "waxwing_inbox_position", "next_offset", "consumer", "topic", "part"),
+		isParked: "SELECT 1 FROM waxwing_parked p WHERE " + parkedKey + " LIMIT 1",
+	}
+	if d == sqltx.Postgres {
+		s.returning = true
+		for _, q := range []*string{&s.event, &s.seq, &s.place} {
+			*q += " RETURNING EXISTS (SELECT 1 FROM waxwing_parked p WHERE " + parkedKey + ")"
+		}
+	}
+	return s
+}
+
+// raise is an INSERT of a row with a mark, or an UPDATE of one whose mark is lower.
+// Its arguments are the key, seen_us and the mark.
+func raise(d sqltx.Dialect, table, mark string, key ...string) string {
+	names, marks := "", ""
+	for _, k := range key {
+		names, marks = names+k+", ", marks+"?, "
+	}
+	q := "INSERT INTO " + table + " (" + names + "seen_us, " + mark + ") VALUES (" + marks + "?, ?)"
+	if d == sqltx.MySQL { // assigns from left to right: the mark comes last
+		return q + fmt.Sprintf(" ON DUPLICATE KEY UPDATE seen_us = IF(%[1]s < VALUES(%[1]s), VALUES(seen_us), seen_us), %[1]s = GREATEST(%[1]s, VALUES(%[1]s))", mark)
+	}
+	return q + fmt.Sprintf(" ON CONFLICT (%[1]s) DO UPDATE SET seen_us = excluded.seen_us, %[2]s = excluded.%[2]s WHERE %[3]s.%[2]s < excluded.%[2]s",
+		names[:len(names)-2], mark, table)
+}
+
+// admit writes the row that a message is known by, and says whether the message is
+// new, and whether it has to wait behind others of its key.
+func (i *Inbox[TX]) admit(ctx context.Context, c sqltx.Conn, it *item) (fresh, parked bool, err error) {
+	if err := killpoint.At(ctx, killpoint.InboxInsert, killpoint.Before); err != nil {
+		return false, false, err
+	}
+	query, args := i.row(it)
+	switch {
+	case query == "": // nothing is known of it
+		fresh = true
+		parked, err = i.isParked(ctx, c, it)
+	case i.sql.returning:
+		fresh, parked, err = i.admitReturning(ctx, c, it, query, args)
+	default:
+		var n int64
+		n, err = c.Exec(ctx, query, args...)
+		fresh = n > 0
+		if err == nil && fresh {
+			parked, err = i.isParked(ctx, c, it)
+		}
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("inbox: %w", err)
+	}
+	if !fresh && safeguard.Removed(safeguard.Dedup) {
+		fresh = true
+		if parked, err = i.isParked(ctx, c, it); err != nil {
+			return false, false, err
+		}
+	}
+	return fresh, parked, killpoint.At(ctx, killpoint.InboxInsert, killpoint.After)
+}
+
+// row is the statement that writes an item's row.
+func (i *Inbox[TX]) row(it *item) (query string, args []any) {
+	d := it.d
+	switch it.level {
+	case bySequence:
+		return i.sql.seq, []any{i.consumer, it.epoch, d.Topic, it.keyCol, i.now(), it.seq}
+	case byPosition:
+		return i.sql.place, []any{i.consumer, d.Position.Topic, d.Position.Partition, i.now(), d.Position.Offset + 1}
+	case byEvent:
+		return i.sql.event, []any{i.consumer, it.eventKey, i.now()}
+	}
+	return "", nil
+}
+
+// admitReturning does both by one statement.
+func (i *Inbox[TX]) admitReturning(ctx context.Context, c sqltx.Conn, it *item, query string, args []any) (fresh, parked bool, err error) {
+	rows, err := c.Query(ctx, query, append(args, i.consumer, it.d.Topic, it.keyCol)...)
+	if err != nil {
+		return false, false, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return false, false, rows.Err()
+	}
+	if err := rows.Scan(&parked); err != nil {
+		return false, false, err
+	}
+	rows.Close()
+	return true, parked && it.d.Key != "", rows.Err()
+}
+
+// isParked asks whether messages of the item's key are parked.
+func (i *Inbox[TX]) isParked(ctx context.Context, c sqltx.Conn, it *item) (bool, error) {
+	if it.d.Key == "" {
+		return false, nil
+	}
+	rows, err := c.Query(ctx, i.sql.isParked, i.consumer, it.d.Topic, it.keyCol)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	return rows.Next(), rows.Err()
+}

@@ -1,0 +1,72 @@
+package inbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"github.com/waxwing-mq/waxwing/bus"
+)
+
+// Handle registers a handler for messages of a topic and a type; the type "" is
+// that of all types of the topic without a handler of their own. Messages that
+// nobody handles are acknowledged. Handlers are registered before Run; it panics
+// if there is one already.
+//
+// h makes its changes in tx, which it must neither commit nor roll back, and
+// returns nil or an error, see Retry, Reject and DeadLetter. It may be called again
+// for the same message, but only one of those calls commits. It must not keep m. A
+// panic is an error like others.
+func (i *Inbox[TX]) Handle(topic, eventType string, h func(ctx context.Context, tx TX, m *bus.Delivery) error) {
+	types := i.handlers[topic]
+	if types == nil {
+		types = map[string]handler[TX]{}
+		i.handlers[topic] = types
+	}
+	if types[eventType] != nil {
+		panic(fmt.Sprintf("inbox: a second handler for %q of topic %q", eventType, topic))
+	}
+	types[eventType] = h
+}
+
+// Handle registers a handler for events whose bodies are JSON. One that is not a T
+// is a dead letter. All else is as with the method Handle.
+func Handle[T, TX any](i *Inbox[TX], topic, eventType string, h func(ctx context.Context, tx TX, event T, m *bus.Delivery) error) {
+	i.Handle(topic, eventType, func(ctx context.Context, tx TX, m *bus.Delivery) error {
+		var event T
+		if err := json.Unmarshal(m.Body, &event); err != nil {
+			return DeadLetter(fmt.Errorf("the body is no %T: %w", event, err))
+		}
+		return h(ctx, tx, event, m)
+	})
+}
+
+// handler is who handles messages of a topic and type, nil if nobody does.
+func (i *Inbox[TX]) handler(topic, eventType string) handler[TX] {
+	types := i.handlers[topic]
+	if h := types[eventType]; h != nil {
+		return h
+	}
+	return types[""]
+}
+
+// topics are those with handlers.
+func (i *Inbox[TX]) topics() (out []string) {
+	for t := range i.handlers {
+		out = append(out, t)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// call calls a handler and turns a panic into an error.
+func call[TX any](ctx context.Context, tx TX, h handler[TX], m *bus.Delivery) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the handler panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return h(ctx, tx, m)
+}

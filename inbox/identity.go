@@ -1,0 +1,92 @@
+package inbox
+
+import (
+	"crypto/sha256"
+	"strconv"
+	"strings"
+
+	"github.com/waxwing-mq/waxwing/bus"
+)
+
+// level is by which kind of row a message is known.
+type level int
+
+const (
+	byNothing level = iota
+	byEvent
+	byPosition
+	bySequence
+)
+
+// An item is a message with what it is known by.
+type item struct {
+	d        *bus.Delivery
+	level    level
+	keyCol   []byte // the key as columns hold it
+	eventKey []byte // byEvent
+	epoch    string // bySequence
+	seq      int64  // bySequence
+}
+
+// identity finds out by what a message is known.
+func (o *options) identity(d *bus.Delivery) item {
+	it := item{d: d, keyCol: column(d.Key), eventKey: []byte{}}
+	epoch, seq, ok := sequence(d)
+	switch {
+	case ok && d.Key != "":
+		it.level, it.epoch, it.seq = bySequence, epoch, seq
+	case !ok && o.perPartition && d.Position != nil:
+		it.level = byPosition
+	default:
+		if id := o.eventID(d); id != "" {
+			it.level, it.eventKey = byEvent, column(id)
+		}
+	}
+	return it
+}
+
+// eventID names an event: "" if nothing does.
+func (o *options) eventID(d *bus.Delivery) string {
+	if d.ID != "" {
+		return d.Source + "/" + d.ID
+	}
+	if o.identify != nil {
+		if id := o.identify(d); id != "" {
+			return "\x00" + id // no source's
+		}
+	}
+	if d.Position != nil {
+		return d.Position.String()
+	}
+	return ""
+}
+
+// epochMax is what the column takes.
+const epochMax = 64
+
+// sequence reads bus.HeaderSequence, "epoch:number".
+func sequence(d *bus.Delivery) (epoch string, n int64, ok bool) {
+	h := d.Header(bus.HeaderSequence)
+	if h == nil {
+		return "", 0, false
+	}
+	text := string(h)
+	at := strings.LastIndexByte(text, ':')
+	if at < 1 || at > epochMax || strings.IndexFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
+		return "", 0, false
+	}
+	n, err := strconv.ParseInt(text[at+1:], 10, 64)
+	return text[:at], n, err == nil
+}
+
+// columnMax is how long a key in an index may be.
+const columnMax = 255
+
+// column is a key as the columns of indexes hold it: itself, or a hash if it is long.
+func column(key string) []byte {
+	if len(key) <= columnMax {
+		return []byte(key)
+	}
+	sum := sha256.Sum256([]byte(key))
+	return append([]byte("sha256:"), sum[:]...)
+}
