@@ -20,6 +20,8 @@ var allowed = map[string][]string{
 	"":                           {"internal/node"},
 	"cmd/waxwing":                {"internal/node"},
 	"bus":                        {},
+	"bus/amqp":                   {"bus", "internal/killpoint", "internal/lane"},
+	"bus/bustest":                {"bus"},
 	"bus/kafka":                  {"bus", "internal/killpoint", "internal/lane"},
 	"internal/lane":              {"bus", "internal/killpoint", "internal/safeguard"},
 	"sqldb":                      {"internal/sqltx"},
