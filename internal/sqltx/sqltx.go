@@ -158,7 +158,10 @@ func One(ctx context.Context, c Conn, query string, args []any, dest ...any) err
 	}
 	defer rows.Close()
 	if !rows.Next() {
-		return errors.Join(rows.Err(), ErrNoRows)
+		if err := rows.Err(); err != nil {
+			return err // not ErrNoRows: whether there is one is not known
+		}
+		return ErrNoRows
 	}
 	if err := rows.Scan(dest...); err != nil {
 		return err
