@@ -18,7 +18,7 @@ const module = "github.com/waxwing-mq/waxwing/"
 // package has to be added here, which is the moment to think about its place.
 var allowed = map[string][]string{
 	"":                           {"internal/node"},
-	"cmd/waxwing":                {"internal/node"},
+	"cmd/waxwing":                {"internal/node", "saga", "sqldb"},
 	"bus":                        {},
 	"bus/amqp":                   {"bus", "internal/killpoint", "internal/lane"},
 	"bus/bustest":                {"bus"},
@@ -27,6 +27,8 @@ var allowed = map[string][]string{
 	"sqldb":                      {"internal/sqltx"},
 	"outbox":                     {"bus", "internal/busrow", "internal/killpoint", "internal/msgtrace", "internal/safeguard", "internal/sqltx", "sqldb"},
 	"inbox":                      {"bus", "internal/busrow", "internal/killpoint", "internal/msgtrace", "internal/safeguard", "internal/sqltx", "sqldb"},
+	"saga":                       {"bus", "inbox", "internal/flow", "internal/killpoint", "internal/safeguard", "internal/sqltx", "outbox", "sqldb"},
+	"internal/flow":              {},
 	"internal/busrow":            {"bus"},
 	"internal/msgtrace":          {"bus"},
 	"internal/killpoint":         {},
@@ -59,7 +61,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages do no I/O and know no clock: a state machine or a codec.
-var pure = []string{"internal/amqp/wire", "internal/broker/access", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/record", "internal/settings"}
+var pure = []string{"internal/amqp/wire", "internal/broker/access", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/flow", "internal/record", "internal/settings"}
 
 // impure are the packages that a pure one must not import.
 var impure = []string{"context", "net", "os", "syscall", "sync", "log/slog", "net/http", "golang.org/x/sys/unix"}
