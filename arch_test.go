@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"bus":                        {},
 	"sqldb":                      {"internal/sqltx"},
 	"outbox":                     {"bus", "internal/busrow", "internal/killpoint", "internal/msgtrace", "internal/safeguard", "internal/sqltx", "sqldb"},
+	"idempotency":                {"internal/killpoint", "internal/sqltx", "sqldb"},
 	"internal/busrow":            {"bus"},
 	"internal/msgtrace":          {"bus"},
 	"internal/killpoint":         {},
