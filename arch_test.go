@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"inbox":                      {"bus", "internal/busrow", "internal/killpoint", "internal/msgtrace", "internal/safeguard", "internal/sqltx", "sqldb"},
 	"saga":                       {"bus", "inbox", "internal/flow", "internal/killpoint", "internal/safeguard", "internal/sqltx", "outbox", "sqldb"},
 	"internal/flow":              {},
+	"idempotency":                {"internal/killpoint", "internal/sqltx", "sqldb"},
 	"internal/busrow":            {"bus"},
 	"internal/msgtrace":          {"bus"},
 	"internal/killpoint":         {},
