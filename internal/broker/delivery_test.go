@@ -9,6 +9,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
+	"github.com/waxwing-mq/waxwing/internal/datafile"
 )
 
 // consumer is a session that consumes and notes what it is told.
@@ -19,6 +20,7 @@ type consumer struct {
 	queue   queue.ID
 	told    []string
 	refs    []queue.Ref
+	logs    []datafile.LogID
 }
 
 // Deliver implements broker.SessionSink.
@@ -30,6 +32,7 @@ func (c *consumer) Deliver(ds []queue.Delivery) {
 		}
 		c.told = append(c.told, text)
 		c.refs = append(c.refs, d.Ref)
+		c.logs = append(c.logs, d.Log)
 	}
 }
 
