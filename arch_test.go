@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"cmd/waxwing":                {"internal/node", "saga", "sqldb"},
 	"bus":                        {},
 	"bus/amqp":                   {"bus", "internal/killpoint", "internal/lane"},
-	"bus/bustest":                {"bus"},
+	"bus/bustest":                {"bus", "internal/killpoint", "internal/safeguard"},
 	"bus/kafka":                  {"bus", "internal/killpoint", "internal/lane"},
 	"internal/lane":              {"bus", "internal/killpoint", "internal/safeguard"},
 	"sqldb":                      {"internal/sqltx"},

@@ -135,7 +135,7 @@ func (w *wave) write() {
 		m := &w.msgs[i]
 		p, err := toPublishing(m)
 		if err == nil {
-			err = w.link.declareOnce(m.Topic)
+			err = w.link.declareOnce(w.ctx, m.Topic)
 		}
 		if err == nil {
 			err = p.Headers.Validate()
