@@ -55,14 +55,7 @@ var differences = []Difference{
 		return method[*wire.BasicConsume](script, at) != nil && has(waxwing, "channel.close ReplyCode=403") && !has(rabbit, "channel.close") && declares(script, quorum)
 	}},
 	{Name: "quorum-reject-publish", Is: takesMore},
-	{Name: "tx-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		if method[*wire.TxCommit](script, at) == nil { // or what came of one earlier
-			before := slices.ContainsFunc(script[:at], func(s Step) bool { _, ok := s.Method.(*wire.TxCommit); return ok })
-			return before && declares(script, deadLetters) && slices.Equal(unordered(waxwing), unordered(rabbit))
-		}
-		refused := has(waxwing, "channel.close ReplyCode=406") && has(rabbit, "tx.commit-ok") && declares(script, rejects)
-		return refused || slices.Equal(unordered(waxwing), unordered(rabbit))
-	}},
+	{Name: "tx-is-atomic", Is: commits},
 	{Name: "priority-expiry", Is: keepsExpired},
 	wordsDiffer("dead-letter-delivery-count", func(script []Step) bool { return declares(script, quorum) }, withoutCounts),
 	{Name: "close-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
@@ -90,6 +83,26 @@ var differences = []Difference{
 		return m != nil && m.Mandatory && len(returned) == 1 && has(returned, " return ", `key "@`) && len(onlyIn(waxwing, rabbit)) == 0
 	}},
 	wordsDiffer("dead-letter-cc", func([]Step) bool { return true }, withoutCC),
+}
+
+// commits is tx-is-atomic: what a transaction publishes and gives back is delivered in
+// another order, to other consumers, or is over a limit.
+func commits(script []Step, at int, waxwing, rabbit []string) bool {
+	if method[*wire.TxCommit](script, at) == nil { // or what came of one earlier
+		before := slices.ContainsFunc(script[:at], func(s Step) bool { _, ok := s.Method.(*wire.TxCommit); return ok })
+		return before && declares(script, deadLetters) && slices.Equal(unordered(waxwing), unordered(rabbit))
+	}
+	if has(waxwing, "channel.close ReplyCode=406") && has(rabbit, "tx.commit-ok") && declares(script, rejects) {
+		return true
+	}
+	waxwing, rabbit = whoever(waxwing), whoever(rabbit)
+	if slices.Equal(waxwing, rabbit) {
+		return true
+	}
+	dropped := func(line string) bool { return isMessage(line) && strings.Contains(line, "reason:S(maxlen)") }
+	return declares(script, limited) && messages(waxwing) <= messages(rabbit) && sameConsumers(waxwing, rabbit) &&
+		!slices.ContainsFunc(onlyThere(waxwing, rabbit), func(line string) bool { return !isCount(line) && !dropped(line) }) &&
+		!slices.ContainsFunc(onlyThere(rabbit, waxwing), func(line string) bool { return !isCount(line) && !isMessage(line) })
 }
 
 // goesOn is quorum-fading-consumer: a consumer of a quorum queue with a single active
@@ -273,6 +286,13 @@ func hasPriority(s Step) bool {
 func deadLetters(t wire.Table) bool {
 	_, ok := t.Get("x-dead-letter-exchange")
 	return ok
+}
+
+// limited says whether a queue drops what is over a limit.
+func limited(t wire.Table) bool {
+	_, messages := t.Get("x-max-length")
+	_, bytes := t.Get("x-max-length-bytes")
+	return messages || bytes
 }
 
 // keepsNothing says whether a queue dead-letters all that comes.
