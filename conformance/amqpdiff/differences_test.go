@@ -466,6 +466,11 @@ func alike(t *testing.T, p *Pair) {
 	mine := Step{Conn: 1, Channel: 1, Method: &wire.QueueDeclare{Queue: "d", Exclusive: true}}
 	bound := Step{Conn: 1, Channel: 1, Method: &wire.QueueBind{Queue: "d", Exchange: "amq.direct", RoutingKey: "b"}}
 	scripts := map[string][]Step{
+		"an acknowledgement out of turn that is taken back": {
+			declare("d"), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""), get("d"), get("d"), on(&wire.TxSelect{}),
+			{Channel: 1, Method: &wire.BasicAck{}, Settle: &Settle{At: 1}}, on(&wire.TxRollback{}),
+			{Channel: 1, Method: &wire.BasicAck{}, Settle: &Settle{At: 1}}, on(&wire.TxCommit{}),
+		},
 		"bindings of another connection's queue": {
 			mine, bound, on(&wire.QueueUnbind{Queue: "d", Exchange: "amq.direct", RoutingKey: "a"}), on(&wire.QueueUnbind{Queue: "d", Exchange: "nobody", RoutingKey: "b"}),
 			on(&wire.QueueUnbind{Queue: "d", Exchange: "amq.direct", RoutingKey: "b"}),
