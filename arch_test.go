@@ -18,7 +18,7 @@ const module = "github.com/waxwing-mq/waxwing/"
 // package has to be added here, which is the moment to think about its place.
 var allowed = map[string][]string{
 	"":                           {"internal/node"},
-	"cmd/waxwing":                {"internal/node"},
+	"cmd/waxwing":                {"inbox", "internal/node", "sqldb"},
 	"bus":                        {},
 	"sqldb":                      {"internal/sqltx"},
 	"outbox":                     {"bus", "internal/busrow", "internal/killpoint", "internal/msgtrace", "internal/safeguard", "internal/sqltx", "sqldb"},
