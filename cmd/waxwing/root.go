@@ -67,6 +67,7 @@ messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL.
 		newVHostCommand(),
 		newUserCommand(),
 		newPermissionCommand(),
+		newSagaCommand(),
 		newBenchCommand(),
 		newVersionCommand(),
 	)
