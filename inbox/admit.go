@@ -53,37 +53,99 @@ func raise(d sqltx.Dialect, table, mark string, key ...string) string {
 		names[:len(names)-2], mark, table)
 }
 
-// admit writes the row that a message is known by, and says whether the message is
-// new, and whether it has to wait behind others of its key.
-func (i *Inbox[TX]) admit(ctx context.Context, c sqltx.Conn, it *item) (fresh, parked bool, err error) {
+// An admission is what the row says that a message is known by.
+type admission struct {
+	fresh  bool // the message is new
+	parked bool // it has to wait behind others of its key
+}
+
+// An admitError says that f was not called: the message has no part in it.
+type admitError struct{ error }
+
+func (e admitError) Unwrap() error { return e.error }
+
+// admitted runs f in a transaction that begins with the row that a message is known
+// by, and tells it what that said.
+func (i *Inbox[TX]) admitted(ctx context.Context, it *item, f func(ctx context.Context, tx TX, a admission) error) error {
+	begin := i.admit
+	if i.sql.returning && it.level != byNothing {
+		begin = i.admitFirst
+	}
+	return again(ctx, func() error {
+		called := false
+		err := begin(ctx, it, func(ctx context.Context, tx TX, a admission) error {
+			called = true
+			return f(ctx, tx, a)
+		})
+		if err != nil && !called {
+			return admitError{fmt.Errorf("inbox: %w", err)}
+		}
+		return err
+	})
+}
+
+// admitFirst begins by the statement that says all.
+func (i *Inbox[TX]) admitFirst(ctx context.Context, it *item, f func(ctx context.Context, tx TX, a admission) error) error {
 	if err := killpoint.At(ctx, killpoint.InboxInsert, killpoint.Before); err != nil {
-		return false, false, err
+		return err
 	}
 	query, args := i.row(it)
-	switch {
-	case query == "": // nothing is known of it
-		fresh = true
-		parked, err = i.isParked(ctx, c, it)
-	case i.sql.returning:
-		fresh, parked, err = i.admitReturning(ctx, c, it, query, args)
-	default:
-		var n int64
-		n, err = c.Exec(ctx, query, args...)
-		fresh = n > 0
-		if err == nil && fresh {
-			parked, err = i.isParked(ctx, c, it)
+	args = append(args, i.consumer, it.d.Topic, it.keyCol)
+	var a admission
+	return i.db.InTxFirst(ctx, query, args, a.scan, func(ctx context.Context, tx TX) error {
+		a.parked = a.parked && it.d.Key != ""
+		if err := i.guarded(ctx, i.db.Bind(tx), it, &a); err != nil {
+			return err
+		}
+		return f(ctx, tx, a)
+	})
+}
+
+// admit begins by one statement or two.
+func (i *Inbox[TX]) admit(ctx context.Context, it *item, f func(ctx context.Context, tx TX, a admission) error) error {
+	return i.db.InTx(ctx, func(ctx context.Context, tx TX) error {
+		if err := killpoint.At(ctx, killpoint.InboxInsert, killpoint.Before); err != nil {
+			return err
+		}
+		a, c := admission{fresh: true}, i.db.Bind(tx)
+		if query, args := i.row(it); query != "" {
+			n, err := c.Exec(ctx, query, args...)
+			if err != nil {
+				return err
+			}
+			a.fresh = n > 0
+		}
+		if a.fresh {
+			var err error
+			if a.parked, err = i.isParked(ctx, c, it); err != nil {
+				return err
+			}
+		}
+		if err := i.guarded(ctx, c, it, &a); err != nil {
+			return err
+		}
+		return f(ctx, tx, a)
+	})
+}
+
+// scan reads what a statement of PostgreSQL returns.
+func (a *admission) scan(rows sqltx.Rows) error {
+	if !rows.Next() {
+		return rows.Err()
+	}
+	a.fresh = true
+	return rows.Scan(&a.parked)
+}
+
+// guarded lets a demonstration handle what was seen before.
+func (i *Inbox[TX]) guarded(ctx context.Context, c sqltx.Conn, it *item, a *admission) (err error) {
+	if !a.fresh && safeguard.Removed(safeguard.Dedup) {
+		a.fresh = true
+		if a.parked, err = i.isParked(ctx, c, it); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		return false, false, fmt.Errorf("inbox: %w", err)
-	}
-	if !fresh && safeguard.Removed(safeguard.Dedup) {
-		fresh = true
-		if parked, err = i.isParked(ctx, c, it); err != nil {
-			return false, false, err
-		}
-	}
-	return fresh, parked, killpoint.At(ctx, killpoint.InboxInsert, killpoint.After)
+	return killpoint.At(ctx, killpoint.InboxInsert, killpoint.After)
 }
 
 // row is the statement that writes an item's row.
@@ -98,23 +160,6 @@ func (i *Inbox[TX]) row(it *item) (query string, args []any) {
 		return i.sql.event, []any{i.consumer, it.eventKey, i.now()}
 	}
 	return "", nil
-}
-
-// admitReturning does both by one statement.
-func (i *Inbox[TX]) admitReturning(ctx context.Context, c sqltx.Conn, it *item, query string, args []any) (fresh, parked bool, err error) {
-	rows, err := c.Query(ctx, query, append(args, i.consumer, it.d.Topic, it.keyCol)...)
-	if err != nil {
-		return false, false, err
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		return false, false, rows.Err()
-	}
-	if err := rows.Scan(&parked); err != nil {
-		return false, false, err
-	}
-	rows.Close()
-	return true, parked && it.d.Key != "", rows.Err()
 }
 
 // isParked asks whether messages of the item's key are parked.

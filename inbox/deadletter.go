@@ -207,16 +207,3 @@ func drop[TX any](ctx context.Context, db *sqldb.DB[TX], r *row) (ok bool, err e
 	}
 	return err == nil, err
 }
-
-// again calls f until others are not in its way.
-func again(ctx context.Context, f func() error) (err error) {
-	for n := range transientMax {
-		if err = f(); !sqltx.Transient(err) {
-			return err
-		}
-		if err := sleep(ctx, time.Duration(n)*5*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return err
-}

@@ -13,13 +13,16 @@ import (
 // Handle registers a handler for messages of a topic and a type; the type "" is
 // that of all types of the topic without a handler of their own. Messages that
 // nobody handles are acknowledged. Handlers are registered before Run; it panics
-// if there is one already.
+// if there is one already, or h is nil.
 //
 // h makes its changes in tx, which it must neither commit nor roll back, and
 // returns nil or an error, see Retry, Reject and DeadLetter. It may be called again
 // for the same message, but only one of those calls commits. It must not keep m. A
 // panic is an error like others.
 func (i *Inbox[TX]) Handle(topic, eventType string, h func(ctx context.Context, tx TX, m *bus.Delivery) error) {
+	if h == nil {
+		panic("inbox: a handler that is nil")
+	}
 	types := i.handlers[topic]
 	if types == nil {
 		types = map[string]handler[TX]{}

@@ -29,19 +29,14 @@ func (f fate) point() killpoint.Point {
 // as that of the handler does, so that it notices if somebody else was able to
 // handle the message meanwhile.
 func (i *Inbox[TX]) park(ctx context.Context, it *item, f fate) error {
-	err := i.inTx(ctx, func(ctx context.Context, tx TX) error {
-		if err := killpoint.At(ctx, f.point(), killpoint.Before); err != nil {
-			return err
-		}
-		c := i.db.Bind(tx)
-		fresh, _, err := i.admit(ctx, c, it)
-		if err != nil {
-			return err
-		}
-		if !fresh {
+	if err := killpoint.At(ctx, f.point(), killpoint.Before); err != nil {
+		return err
+	}
+	err := i.admitted(ctx, it, func(ctx context.Context, tx TX, a admission) error {
+		if !a.fresh {
 			return errSeen
 		}
-		return insert(ctx, c, i.failedRow(it, f))
+		return insert(ctx, i.db.Bind(tx), i.failedRow(it, f))
 	})
 	switch {
 	case errors.Is(err, errSeen):

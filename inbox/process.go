@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/bus"
@@ -66,18 +67,14 @@ var errNoIdentity = errors.New("it has neither an id nor a position: nothing wou
 // try is one attempt, in one transaction: failure is the handler's, or the
 // commit's; err is not the message's.
 func (i *Inbox[TX]) try(ctx context.Context, it *item, h handler[TX], attempt int) (r result, failure, err error) {
-	err = i.inTx(ctx, func(ctx context.Context, tx TX) error {
-		r, failure = duplicate, nil
-		c := i.db.Bind(tx)
-		fresh, wait, err := i.admit(ctx, c, it)
+	err = i.admitted(ctx, it, func(ctx context.Context, tx TX, a admission) error {
 		switch {
-		case err != nil:
-			return err
-		case !fresh:
+		case !a.fresh:
+			r = duplicate
 			return errSeen
-		case wait:
+		case a.parked:
 			r = behind
-			return i.putBehind(ctx, c, it)
+			return i.putBehind(ctx, i.db.Bind(tx), it)
 		}
 		r = handled
 		if err := i.run(ctx, tx, h, it.d, attempt); err != nil {
@@ -94,7 +91,7 @@ func (i *Inbox[TX]) try(ctx context.Context, it *item, h handler[TX], attempt in
 		return duplicate, nil, nil
 	case ctx.Err() != nil:
 		return r, nil, ctx.Err()
-	case r == handled:
+	case r == handled && !errors.As(err, new(admitError)):
 		return r, err, nil
 	}
 	return r, nil, err
@@ -104,16 +101,21 @@ func (i *Inbox[TX]) try(ctx context.Context, it *item, h handler[TX], attempt in
 const transientMax = 10
 
 // inTx runs f in a transaction, and again, if others were in its way.
-func (i *Inbox[TX]) inTx(ctx context.Context, f func(ctx context.Context, tx TX) error) (err error) {
+func (i *Inbox[TX]) inTx(ctx context.Context, f func(ctx context.Context, tx TX) error) error {
+	return again(ctx, func() error { return i.db.InTx(ctx, f) })
+}
+
+// again calls f until others are not in its way. A verdict of the handler's stands.
+func again(ctx context.Context, f func() error) (err error) {
 	for n := 1; ; n++ {
-		err = i.db.InTx(ctx, f)
+		err = f()
 		if err == nil || n == transientMax || !sqltx.Transient(err) {
 			return err
 		}
 		if _, explicit := verdictOf(err); explicit {
 			return err
 		}
-		if err := sleep(ctx, time.Duration(float64(n)*i.o.rand()*float64(5*time.Millisecond))); err != nil {
+		if err := sleep(ctx, rand.N(time.Duration(n)*5*time.Millisecond)); err != nil {
 			return err
 		}
 	}
@@ -158,12 +160,11 @@ func (i *Inbox[TX]) failed(ctx context.Context, it *item, failure error, attempt
 
 // reject keeps nothing but what says that the message was seen.
 func (i *Inbox[TX]) reject(ctx context.Context, it *item, failure error) error {
-	err := i.inTx(ctx, func(ctx context.Context, tx TX) error {
-		fresh, _, err := i.admit(ctx, i.db.Bind(tx), it)
-		if err == nil && !fresh {
-			err = errSeen
+	err := i.admitted(ctx, it, func(_ context.Context, _ TX, a admission) error {
+		if !a.fresh {
+			return errSeen
 		}
-		return err
+		return nil
 	})
 	if errors.Is(err, errSeen) {
 		i.m.done(duplicate)

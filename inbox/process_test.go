@@ -30,8 +30,12 @@ type lab struct {
 func newLab(t *testing.T, d sqltest.Database) *lab {
 	t.Helper()
 	db, pool := sqltest.Open(t, d)
+	blob := "msg_key BLOB, id BLOB"
+	if d.Dialect == "postgres" {
+		blob = "msg_key BYTEA, id BYTEA"
+	}
 	if _, err := pool.Exec("CREATE TABLE ledger (n INTEGER PRIMARY KEY " + map[string]string{
-		"postgres": "GENERATED ALWAYS AS IDENTITY", "mysql": "AUTO_INCREMENT", "sqlite": "AUTOINCREMENT"}[d.Dialect] + ", msg_key VARCHAR(100), id VARCHAR(300))"); err != nil {
+		"postgres": "GENERATED ALWAYS AS IDENTITY", "mysql": "AUTO_INCREMENT", "sqlite": "AUTOINCREMENT"}[d.Dialect] + ", " + blob + ")"); err != nil {
 		t.Fatal(err)
 	}
 	return &lab{t: t, db: db, pool: pool, now: time.Unix(1_800_000_000, 0)}
@@ -73,7 +77,7 @@ func (l *lab) inbox(fail func(m *bus.Delivery) error, opts ...inbox.Option) *inb
 
 // write writes the ledger.
 func (l *lab) write(ctx context.Context, tx *sql.Tx, m *bus.Delivery) error {
-	_, err := l.db.Bind(tx).Exec(ctx, "INSERT INTO ledger (msg_key, id) VALUES (?, ?)", m.Key, m.ID)
+	_, err := l.db.Bind(tx).Exec(ctx, "INSERT INTO ledger (msg_key, id) VALUES (?, ?)", []byte(m.Key), []byte(m.ID))
 	return err
 }
 

@@ -2,41 +2,60 @@ package kafka_test
 
 import (
 	"context"
+	"crypto/rand"
 	"testing"
-	"time"
 
 	"github.com/waxwing-mq/waxwing"
 	"github.com/waxwing-mq/waxwing/bus"
+	"github.com/waxwing-mq/waxwing/bus/bustest"
 	"github.com/waxwing-mq/waxwing/bus/kafka"
 )
 
-func TestSmoke(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	w, err := waxwing.Start(ctx)
+// start runs a broker whose topics have four partitions and take messages of up to
+// 20,000 bytes.
+func start(t *testing.T, opts ...waxwing.Option) *waxwing.Broker {
+	t.Helper()
+	opts = append(opts, waxwing.Setting("num.partitions", "4"), waxwing.Setting("message.max.bytes", "20000"))
+	w, err := waxwing.Start(context.Background(), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.Stop(context.Background())
-	b, err := kafka.New([]string{w.KafkaAddr()})
+	return w
+}
+
+func stop(t *testing.T, w *waxwing.Broker) {
+	t.Helper()
+	if err := w.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func open(t *testing.T, addr string) bus.Bus {
+	t.Helper()
+	b, err := kafka.New([]string{addr})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Publish(ctx, []bus.Message{{Topic: "t", Key: "k", ID: "1", Body: []byte("x")}, {Topic: "t", Key: "k", ID: "2"}}); err != nil {
-		t.Fatal(err)
-	}
-	got := make(chan string, 10)
-	sub, end := context.WithCancel(ctx)
-	go func() {
-		<-got
-		t.Log(<-got)
-		end()
-	}()
-	start := time.Now()
-	err = b.Subscribe(sub, bus.Subscription{Group: "g", Topics: []string{"t"}}, func(ctx context.Context, d *bus.Delivery) error {
-		got <- d.ID
-		return nil
+	return b
+}
+
+// TestBus runs the suite with a broker on disk, which is restarted.
+func TestBus(t *testing.T) {
+	dir := t.TempDir()
+	w := start(t, waxwing.DataDir(dir))
+	addr := w.KafkaAddr()
+	defer func() { stop(t, w) }()
+	bustest.Run(t, bustest.Peer{
+		New: func(t *testing.T) bus.Bus { return open(t, addr) },
+		Log: true,
+		Refusing: func(t *testing.T, topic string) (bus.Bus, bus.Message) { // by the broker
+			body := make([]byte, 30_000)
+			rand.Read(body) // which no compression makes smaller
+			return open(t, addr), bus.Message{Topic: topic, Body: body}
+		},
+		Restart: func(t *testing.T) {
+			stop(t, w)
+			w = start(t, waxwing.DataDir(dir), waxwing.KafkaAddr(addr))
+		},
 	})
-	t.Log(err, time.Since(start))
-	b.Close()
 }

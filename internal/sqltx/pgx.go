@@ -2,6 +2,7 @@ package sqltx
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,9 +19,42 @@ type pgxDriver struct{ pool *pgxpool.Pool }
 func (d pgxDriver) bind(tx pgx.Tx) Conn { return pgxConn{tx} }
 func (d pgxDriver) conn() Conn          { return pgxConn{d.pool} }
 
+var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+
 func (d pgxDriver) begin(ctx context.Context) (pgx.Tx, error) {
-	return d.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	return d.pool.BeginTx(ctx, readCommitted)
 }
+
+func (d pgxDriver) beginWith(ctx context.Context, query string, args []any, scan func(Rows) error) (pgx.Tx, error) {
+	var b pgx.Batch
+	b.BeginTx(readCommitted)
+	b.Queue(numbered(query), args...)
+	results := d.pool.SendBatch(ctx, &b)
+	tx := results.Tx()
+	if err := errors.Join(first(results, scan), results.Close()); err != nil {
+		_ = tx.Rollback(context.WithoutCancel(ctx)) // and gives the connection back
+		return nil, err
+	}
+	return tx, nil
+}
+
+// first reads the results of a batch that begins a transaction.
+func first(results pgx.BatchResults, scan func(Rows) error) error {
+	if _, err := results.Exec(); err != nil {
+		return err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if err := scan(rows); err != nil {
+		return err
+	}
+	rows.Close()
+	return rows.Err()
+}
+
 func (d pgxDriver) commit(ctx context.Context, tx pgx.Tx) error   { return tx.Commit(ctx) }
 func (d pgxDriver) rollback(ctx context.Context, tx pgx.Tx) error { return tx.Rollback(ctx) }
 

@@ -32,6 +32,8 @@ type driver[TX any] interface {
 	bind(tx TX) Conn
 	conn() Conn
 	begin(ctx context.Context) (TX, error)
+	// beginWith begins and carries out a first query, whose rows scan reads.
+	beginWith(ctx context.Context, query string, args []any, scan func(Rows) error) (TX, error)
 	commit(ctx context.Context, tx TX) error
 	rollback(ctx context.Context, tx TX) error
 }
@@ -60,6 +62,21 @@ func (db *DB[TX]) InTx(ctx context.Context, f func(ctx context.Context, tx TX) e
 	if err != nil {
 		return err
 	}
+	return db.finish(ctx, tx, f)
+}
+
+// InTxFirst is InTx with a query first, whose rows scan reads before f is called. Through
+// pgx, it begins the transaction and asks in one round trip.
+func (db *DB[TX]) InTxFirst(ctx context.Context, query string, args []any, scan func(Rows) error, f func(ctx context.Context, tx TX) error) error {
+	tx, err := db.driver.beginWith(ctx, query, args, scan)
+	if err != nil {
+		return err
+	}
+	return db.finish(ctx, tx, f)
+}
+
+// finish runs f in a transaction that has begun, and ends it.
+func (db *DB[TX]) finish(ctx context.Context, tx TX, f func(ctx context.Context, tx TX) error) error {
 	done := false
 	defer func() {
 		if !done {

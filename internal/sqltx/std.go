@@ -3,6 +3,7 @@ package sqltx
 import (
 	"context"
 	"database/sql"
+	"errors"
 )
 
 // Std is a database reached through database/sql. One of SQLite must begin its
@@ -26,6 +27,25 @@ func (d stdDriver) begin(ctx context.Context) (*sql.Tx, error) {
 	}
 	return d.db.BeginTx(ctx, opts)
 }
+
+func (d stdDriver) beginWith(ctx context.Context, query string, args []any, scan func(Rows) error) (*sql.Tx, error) {
+	tx, err := d.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := d.bind(tx).Query(ctx, query, args...)
+	if err == nil {
+		err = scan(rows)
+		rows.Close()
+		err = errors.Join(err, rows.Err())
+	}
+	if err != nil {
+		_ = tx.Rollback()
+		return nil, err
+	}
+	return tx, nil
+}
+
 func (d stdDriver) commit(_ context.Context, tx *sql.Tx) error   { return tx.Commit() }
 func (d stdDriver) rollback(_ context.Context, tx *sql.Tx) error { return tx.Rollback() }
 

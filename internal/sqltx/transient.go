@@ -12,6 +12,7 @@ import (
 const (
 	mysqlLockWait    = 1205
 	mysqlDeadlock    = 1213
+	mysqlNoWait      = 3572 // NOWAIT (MariaDB says 1205)
 	mysqlChanged     = 1020 // record has changed since last read (MariaDB's snapshot isolation)
 	sqliteBusy       = 5
 	sqliteLocked     = 6
@@ -31,7 +32,7 @@ func Transient(err error) bool {
 	case errors.As(err, &pg):
 		return pg.Code == pgSerialization || pg.Code == pgDeadlock || pg.Code == pgLockNotAvail
 	case errors.As(err, &my):
-		return my.Number == mysqlDeadlock || my.Number == mysqlLockWait || my.Number == mysqlChanged
+		return my.Number == mysqlDeadlock || my.Number == mysqlLockWait || my.Number == mysqlNoWait || my.Number == mysqlChanged
 	case errors.As(err, &lite):
 		code := lite.Code() & sqlitePrimaryBit
 		return code == sqliteBusy || code == sqliteLocked

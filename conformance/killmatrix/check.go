@@ -1,0 +1,96 @@
+//go:build killpoints
+
+package killmatrix
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/waxwing-mq/waxwing/internal/killpoint"
+	"github.com/waxwing-mq/waxwing/outbox"
+	"github.com/waxwing-mq/waxwing/waxtest"
+)
+
+// check makes the checks on a case that has come to rest.
+func (r *run) check(ctx context.Context) ([]waxtest.Violation, error) {
+	s, err := r.shape.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.Mode == killpoint.Error { // nobody died; it happened somewhere on the way
+		r.flight = max(r.flight, 1)
+	}
+	billed := s.of("billing")
+	found := waxtest.EachEffectOnce(s.Causes, billed, []string{"billing"}, nil)
+	found = append(found, waxtest.NoEffectWithoutCause(s.Causes, billed)...)
+	found = append(found, waxtest.OrderPerKey(billed)...)
+	found = append(found, waxtest.Conserved("balances", total(), s.Balance)...)
+	found = append(found, waxtest.SagasEnded(s.Runs)...)
+	found = append(found, expected(s.Runs)...)
+	found = append(found, waxtest.AllAccounted("billing", waxtest.Accounts{In: orders, Effects: len(billed), InFlight: s.Outbox + s.Parked})...)
+	found = append(found, waxtest.FaultsFired([]waxtest.Fault{{Name: r.Case.String(), Fired: r.hits(), InFlight: r.flight}})...)
+	resent, err := r.resent()
+	if err != nil {
+		return nil, err
+	}
+	found = append(found, resent...)
+	if len(found) > 0 {
+		return found, nil
+	}
+	return r.checkReplay(ctx, s)
+}
+
+// total is what all orders move.
+func total() (sum int64) {
+	for i := range orders {
+		sum += amount(i)
+	}
+	return sum
+}
+
+// expected checks that each saga ended as it was to.
+func expected(runs []waxtest.SagaRun) (found []waxtest.Violation) {
+	if len(runs) != sagas {
+		found = append(found, waxtest.Violation{Check: "sagas end", What: fmt.Sprintf("there are %d, want %d", len(runs), sagas)})
+	}
+	for _, r := range runs {
+		if want := ends(r.ID); r.State != want {
+			found = append(found, waxtest.Violation{Check: "sagas end", What: fmt.Sprintf("%s is %s, want %s", r.ID, r.State, want)})
+		}
+	}
+	return found
+}
+
+// resent checks that no more was published twice than a batch of each bucket at each
+// fault: a relay whose lease is another's stops.
+func (r *run) resent() ([]waxtest.Violation, error) {
+	msgs, err := recorded(r.plan.Sent)
+	if err != nil {
+		return nil, err
+	}
+	n, most := len(msgs)-distinct(msgs), (r.deaths+r.hits())*keys*batch
+	if n > most {
+		return []waxtest.Violation{{Check: "re-sent is bounded", What: fmt.Sprintf("%d of %d events were published again, at most %d may be (%d buckets)", n, distinct(msgs), most, outbox.Buckets)}}, nil
+	}
+	return nil, nil
+}
+
+// checkReplay delivers everything once more and checks that nothing is added.
+func (r *run) checkReplay(ctx context.Context, before state) ([]waxtest.Violation, error) {
+	plan := r.plan
+	r.plan.Replay = true
+	defer func() { r.plan = plan }()
+	cmd, err := r.start(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Wait(); err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	after, err := r.shape.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := waxtest.NothingAdded(before.of("billing"), after.of("billing"))
+	return append(found, waxtest.NothingAdded(before.of("participant"), after.of("participant"))...), nil
+}

@@ -1,0 +1,151 @@
+//go:build killpoints
+
+package killmatrix
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/bus"
+	"github.com/waxwing-mq/waxwing/inbox"
+	"github.com/waxwing-mq/waxwing/saga"
+	"github.com/waxwing-mq/waxwing/waxtest"
+)
+
+// A trip is the state of the workload's saga.
+type trip struct{ ID string }
+
+// A job is what participants are asked to do.
+type job struct{ Saga, Step string }
+
+// The instances: trip-0 and trip-3 complete; of trip-1 the charge is refused; of
+// trip-2 the label comes too late, after it was undone; and so on.
+func kind(id string) int {
+	var n int
+	if _, err := fmt.Sscanf(id, "trip-%d", &n); err != nil {
+		panic(err)
+	}
+	return n % 4
+}
+
+// ends is how an instance must end.
+func ends(id string) string {
+	if k := kind(id); k == 1 || k == 2 {
+		return "compensated"
+	}
+	return "completed"
+}
+
+// slow is for how long a late label is put off, and patience how long the saga waits.
+const (
+	slow     = 900 * time.Millisecond
+	patience = 400 * time.Millisecond
+)
+
+// define is the saga. Compensations go another way than actions do, so that one may
+// overtake the other.
+func (w *worker) define() *saga.Definition[trip] {
+	do := func(step string) saga.Builder[trip] {
+		return func(s trip) (saga.Command, error) {
+			return saga.Command{Topic: w.Prefix + "do", Type: "do", Data: job{s.ID, step}}, nil
+		}
+	}
+	undo := func(step string) saga.Builder[trip] {
+		return func(s trip) (saga.Command, error) {
+			return saga.Command{Topic: w.Prefix + "undo", Type: "undo", Data: job{s.ID, step}}, nil
+		}
+	}
+	quick := saga.Backoff(50*time.Millisecond, 200*time.Millisecond)
+	again := []saga.StepOption{saga.Attempts(100), quick}
+	return saga.Define[trip]("trip", 1).
+		Step("reserve", do("reserve"), undo("reserve"), again...).
+		Parallel(
+			saga.Branch("pack", do("pack"), undo("pack"), again...),
+			saga.Branch("label", late(do("label"), w.Prefix), undo("label"), append(again, saga.Timeout(patience))...)).
+		Pivot("charge", do("charge"), again...).
+		Step("ship", do("ship"), nil, again...)
+}
+
+// late has the labels that come too late go a way of their own, so that the others
+// need not wait behind them.
+func late(b saga.Builder[trip], prefix string) saga.Builder[trip] {
+	return func(s trip) (saga.Command, error) {
+		c, err := b(s)
+		if kind(s.ID) == 2 {
+			c.Topic = prefix + "late"
+		}
+		return c, err
+	}
+}
+
+// participant carries out the commands.
+func (w *worker) participant() (*saga.Participant[*sql.Tx], error) {
+	ib, err := w.inbox("participant")
+	if err != nil {
+		return nil, err
+	}
+	p := saga.NewParticipant(w.db, ib, w.ob)
+	saga.Serve(p, w.Prefix+"do", "do", w.do)
+	saga.Serve(p, w.Prefix+"late", "do", func(ctx context.Context, tx *sql.Tx, j job, m *bus.Delivery) (any, error) {
+		if w.attempts("late "+j.Saga) == 1 {
+			return nil, inbox.Retry(slow, errNotNow)
+		}
+		return w.do(ctx, tx, j, m)
+	})
+	saga.ServeCompensation(p, w.Prefix+"undo", "undo", func(ctx context.Context, tx *sql.Tx, j job, _ *bus.Delivery) (any, error) {
+		return nil, w.step(ctx, tx, j, "compensation")
+	})
+	return p, nil
+}
+
+// do carries out an action.
+func (w *worker) do(ctx context.Context, tx *sql.Tx, j job, _ *bus.Delivery) (any, error) {
+	if j.Step == "charge" && kind(j.Saga) == 1 {
+		return nil, saga.Rejected(errors.New("no money"))
+	}
+	return nil, w.step(ctx, tx, j, "action")
+}
+
+// step writes an effect of a saga into the ledger.
+func (w *worker) step(ctx context.Context, tx *sql.Tx, j job, op string) error {
+	return w.ledger.Effect(ctx, tx, waxtest.Effect{Consumer: "participant", CauseID: j.Saga, Key: j.Step + "/" + op})
+}
+
+// startSagas starts all instances, each once.
+func (w *worker) startSagas(ctx context.Context) error {
+	for i := range sagas {
+		id := fmt.Sprintf("trip-%d", i)
+		if err := w.ob.InTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+			return saga.Start(ctx, w.engine, tx, w.trip, id, trip{id})
+		}); err != nil {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	w.produced.Add(1)
+	<-ctx.Done()
+	return nil
+}
+
+// runs are the sagas as the check wants them.
+func (w *worker) runs(ctx context.Context, effects []waxtest.Effect) (runs []waxtest.SagaRun, err error) {
+	all, err := saga.List(ctx, w.db, saga.Filter{Limit: 2 * sagas})
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range all {
+		r := waxtest.SagaRun{ID: in.ID, State: in.State, Steps: sagaSteps}
+		for _, e := range effects {
+			if e.Consumer == "participant" && e.CauseID == in.ID {
+				step, op, _ := strings.Cut(e.Key, "/")
+				r.Effects = append(r.Effects, waxtest.SagaEffect{Step: step, Op: op})
+			}
+		}
+		runs = append(runs, r)
+	}
+	return runs, nil
+}
