@@ -137,11 +137,12 @@ func call(ctx context.Context, c sqltx.Conn, a *answer, act func() (any, error))
 	return err
 }
 
-// reply puts the answer into the outbox.
+// reply puts the answer into the outbox. It has no key: branches answer at once, in
+// transactions that nothing orders, and the saga's machine needs no order.
 func (p *Participant[TX]) reply(ctx context.Context, tx TX, a *answer) error {
 	o := *a.order
 	o.replyTo, o.again, o.outcome, o.err = "", false, a.outcome, a.err
-	e := outbox.Event{Topic: a.replyTo, Key: a.saga, Type: ReplyType, Headers: o.headers()}
+	e := outbox.Event{Topic: a.replyTo, Type: ReplyType, Headers: o.headers()}
 	if len(a.reply) > 0 {
 		e.Data = json.RawMessage(a.reply)
 	}
