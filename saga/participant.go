@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/bus"
@@ -113,7 +114,11 @@ func (a *answer) refused(r *refusal) {
 // errorMax bounds what is told of an error, in bytes.
 const errorMax = 1000
 
-func cut(s string) string { return s[:min(len(s), errorMax)] }
+// cut is a text that every database takes.
+func cut(s string) string {
+	s = strings.ReplaceAll(s[:min(len(s), errorMax)], "\x00", "")
+	return strings.ToValidUTF8(s, "?")
+}
 
 // call calls act, whose writes are undone if it refuses.
 func call(ctx context.Context, c sqltx.Conn, a *answer, act func() (any, error)) error {
