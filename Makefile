@@ -43,6 +43,7 @@ check: ## format, vet, staticcheck, import rule
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet $(PKGS)
 	go vet -tags mutants $(PKGS)
+	go vet -tags killpoints $(PKGS)
 	go tool staticcheck $(PKGS)
 	cd conformance && go vet ./... && go tool -modfile=../go.mod staticcheck ./...
 	go test -count=1 -run 'TestArrowsPointDown|TestPurePackagesArePure' .
@@ -50,6 +51,7 @@ check: ## format, vet, staticcheck, import rule
 .PHONY: unit
 unit: ## every Go test of the product, with the race detector
 	go test -race -timeout 15m $(PKGS)
+	go test -race -timeout 5m -tags killpoints -run TestKillPoints ./bus/...
 	go test -count=1 -run TestAllocations ./internal/record # not with -race, which drops what is pooled
 
 .PHONY: bench-compile

@@ -15,7 +15,8 @@
 # rebalance. In particular Kafka does not fsync.
 #
 # Environment: WAXWING_CACHE (jars, default ~/.cache/waxwing), KAFKA_PEER_DIR
-# (data, log, pid; default a folder under WAXWING_CACHE), KAFKA_HEAP (1g).
+# (data, log, pid; default a folder under WAXWING_CACHE), KAFKA_HEAP (1g),
+# KAFKA_PEER_OWNER (stop it when the process with this id ends).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -77,6 +78,14 @@ CONFIG
   echo "127.0.0.1:$kafka" >"$dir/address"
 }
 
+# watch OWNER PID ends the broker, and deletes its data, when its owner has ended.
+watch() {
+  while kill -0 "$2"; do
+    kill -0 "$1" || { kill -KILL "$2"; sleep 1; rm -rf "$dir"; }
+    sleep 1
+  done
+}
+
 launch() {
   local cp
   cp=$(jars)
@@ -87,6 +96,9 @@ launch() {
     -Dlog4j2.configurationFile="$here/peer/log4j2.yaml" \
     -cp "$cp" kafka.Kafka "$dir/server.properties" >>"$dir/log" 2>&1 </dev/null &
   echo $! >"$dir/pid"
+  if [ -n "${KAFKA_PEER_OWNER:-}" ]; then
+    setsid "$0" _watch "$KAFKA_PEER_OWNER" "$(cat "$dir/pid")" >/dev/null 2>&1 </dev/null &
+  fi
   for _ in $(seq 600); do
     alive || { tail -n 30 "$dir/log" >&2; die "the broker exited; its log is above"; }
     if grep -q 'Kafka Server started' "$dir/log"; then
@@ -143,5 +155,6 @@ case ${1:-} in
     "$@"
     ;;
   jars) jars ;;
+  _watch) watch "$2" "$3" ;;
   *) sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 2 ;;
 esac

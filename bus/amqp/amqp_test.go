@@ -2,7 +2,10 @@ package amqp_test
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"testing"
+	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -74,5 +77,104 @@ func TestBus(t *testing.T) {
 				},
 			})
 		})
+	}
+}
+
+// TestExchange: what is published before a queue is bound fails, and each group has
+// a queue of its own.
+func TestExchange(t *testing.T) {
+	w := start(t, "127.0.0.1:0")
+	defer stop(t, w)
+	b := open(t, w.AMQPURL(), amqp.Exchange("orders", "topic"))
+	defer b.Close()
+	msg := bus.Message{Topic: "order.placed", Key: "k", ID: "1"}
+	if err := b.Publish(t.Context(), []bus.Message{msg}); !errors.Is(err, amqp.ErrUnroutable) {
+		t.Fatalf("without a queue: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var ended sync.WaitGroup
+	got := make(chan string)
+	for _, group := range []string{"g", "h"} {
+		ended.Go(func() {
+			s := bus.Subscription{Group: group, Topics: []string{"order.*"}}
+			if err := b.Subscribe(ctx, s, func(ctx context.Context, d *bus.Delivery) error {
+				got <- group + " " + d.Topic + " " + d.ID
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for b.Publish(t.Context(), []bus.Message{{Topic: "order.first"}}) != nil {
+		time.Sleep(time.Millisecond)
+	}
+	msg.ID = "2"
+	if err := b.Publish(t.Context(), []bus.Message{msg}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{"g order.placed 2": true, "h order.placed 2": true}
+	for len(want) > 0 {
+		select {
+		case s := <-got:
+			delete(want, s)
+		case <-time.After(300 * time.Millisecond):
+			// The second queue may not have been bound before.
+			if err := b.Publish(t.Context(), []bus.Message{msg}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cancel()
+	ended.Wait()
+}
+
+// TestOtherArguments: a queue that is there with other arguments is used as it is,
+// and a nack is told apart.
+func TestOtherArguments(t *testing.T) {
+	w := start(t, "127.0.0.1:0")
+	defer stop(t, w)
+	declare(t, w.AMQPURL(), "small", amqp091.Table{"x-max-length": 1, "x-overflow": "reject-publish"})
+	b := open(t, w.AMQPURL())
+	defer b.Close()
+	err := b.Publish(t.Context(), []bus.Message{{Topic: "small", Key: "a"}, {Topic: "small", Key: "a"}, {Topic: "small", Key: "a"}})
+	if e := bus.Failed(err, 0); e != nil {
+		t.Error(e)
+	}
+	if e := bus.Failed(err, 1); !errors.Is(e, amqp.ErrNacked) {
+		t.Error(e)
+	}
+	if e := bus.Failed(err, 2); !errors.Is(e, amqp.ErrEarlier) {
+		t.Error(e)
+	}
+}
+
+// TestGivesUp: a subscription that cannot be ends with an error, and a publish
+// without a broker with its context.
+func TestGivesUp(t *testing.T) {
+	w := start(t, "127.0.0.1:0")
+	b := open(t, w.AMQPURL(), amqp.NoDeclare())
+	if err := b.Subscribe(t.Context(), bus.Subscription{Topics: []string{"nowhere"}}, nil); err == nil {
+		t.Error("a queue that is not there is read")
+	}
+	wrong := open(t, "amqp://guest:wrong@"+w.AMQPAddr()+"/")
+	if err := wrong.Subscribe(t.Context(), bus.Subscription{Topics: []string{"q"}}, nil); err == nil {
+		t.Error("a wrong password goes")
+	}
+	if err := wrong.Publish(t.Context(), []bus.Message{{Topic: "q"}}); err == nil {
+		t.Error("a wrong password goes")
+	}
+	stop(t, w)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := b.Publish(ctx, []bus.Message{{Topic: "q"}}); err == nil {
+		t.Error("published to nobody")
+	}
+	if err := b.Subscribe(ctx, bus.Subscription{Topics: []string{"q"}}, nil); err != nil {
+		t.Error(err)
+	}
+	for _, b := range []bus.Bus{b, wrong} {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

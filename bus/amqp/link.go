@@ -26,6 +26,8 @@ type link struct {
 	conn *amqp091.Connection
 	raw  net.Conn
 
+	declaring chan struct{} // holds one while nobody declares what is published to
+
 	mu       sync.Mutex
 	declared map[string]bool // queues that are known to be there
 	idle     []*channel      // confirm channels on which nothing is under way
@@ -33,7 +35,8 @@ type link struct {
 
 // dial makes a connection, or fails when ctx ends.
 func dial(ctx context.Context, cfg *config) (*link, error) {
-	l := &link{cfg: cfg, declared: map[string]bool{}}
+	l := &link{cfg: cfg, declared: map[string]bool{}, declaring: make(chan struct{}, 1)}
+	l.declaring <- struct{}{}
 	var stop func() bool
 	ac := amqp091.Config{SASL: cfg.sasl, TLSClientConfig: cfg.tls, Heartbeat: heartbeat, Locale: "en_US"}
 	ac.Properties = amqp091.NewConnectionProperties()
@@ -148,30 +151,44 @@ func (l *link) onChannel(do func(*amqp091.Channel) error) error {
 }
 
 // declareOnce is declare for what is published to, once in the life of the link
-// or until forget.
-func (l *link) declareOnce(topic string) error {
+// or until forget. One at a time: a quorum queue that another declaration is just
+// making would seem to be there, and refuse what is published to it.
+func (l *link) declareOnce(ctx context.Context, topic string) error {
 	name := topic
 	if l.cfg.exchange != "" {
 		name = "" // the exchange; queues are their consumers'
 	}
-	l.mu.Lock()
-	known := l.declared[name]
-	l.mu.Unlock()
-	if known || !l.cfg.declare {
+	if !l.cfg.declare || l.knows(name) {
 		return nil
 	}
-	err := func() error {
-		if l.cfg.exchange != "" {
-			return l.declareExchange()
-		}
-		return l.declare(topic, topic)
-	}()
+	select {
+	case <-l.declaring:
+		defer func() { l.declaring <- struct{}{} }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if l.knows(name) {
+		return nil
+	}
+	var err error
+	if l.cfg.exchange != "" {
+		err = l.declareExchange()
+	} else {
+		err = l.declare(topic, topic)
+	}
 	if err == nil {
 		l.mu.Lock()
 		l.declared[name] = true
 		l.mu.Unlock()
 	}
 	return err
+}
+
+// knows says whether a queue is known to be there.
+func (l *link) knows(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.declared[name]
 }
 
 // forget says that a queue is not there.

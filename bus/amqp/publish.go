@@ -103,6 +103,12 @@ func (t *batch) wave() bool {
 		return false
 	}
 	l, ch, err := t.b.open(t.ctx)
+	if t.ctx.Err() != nil { // before anything is written: the end of ctx would cut the connection
+		if err == nil {
+			l.release(ch)
+		}
+		err = t.ctx.Err()
+	}
 	if err != nil {
 		for i := range t.msgs {
 			if !t.sent[i] {
@@ -135,7 +141,7 @@ func (w *wave) write() {
 		m := &w.msgs[i]
 		p, err := toPublishing(m)
 		if err == nil {
-			err = w.link.declareOnce(m.Topic)
+			err = w.link.declareOnce(w.ctx, m.Topic)
 		}
 		if err == nil {
 			err = p.Headers.Validate()

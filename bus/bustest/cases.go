@@ -346,9 +346,12 @@ func restart(t *testing.T, p Peer) {
 			untilDurable(t, b, numbered(at, 5, from+10)[from:])
 		}
 	}()
+	start := time.Now()
 	p.Restart(t)
+	t.Logf("the broker was back after %v", time.Since(start))
 	<-published
 	inOrder(t, got.awaitIDs(t, 500))
+	t.Logf("all came after %v", time.Since(start))
 }
 
 // untilDurable publishes what is not yet durable until all is.

@@ -32,6 +32,11 @@ import (
 	"github.com/waxwing-mq/waxwing/bus"
 )
 
+const (
+	metadataWait = 250 * time.Millisecond // between two looks at a topic that is just being made
+	metadataAge  = 30 * time.Second       // after which topics and partitions that are new are noticed
+)
+
 // Option changes a Bus.
 type Option func(*config)
 
@@ -93,7 +98,7 @@ func New(brokers []string, opts ...Option) (*Bus, error) {
 	for _, o := range opts {
 		o(&b.cfg)
 	}
-	b.common = []kgo.Opt{kgo.SeedBrokers(brokers...)}
+	b.common = []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.MetadataMinAge(metadataWait), kgo.MetadataMaxAge(metadataAge)}
 	if b.cfg.create {
 		b.common = append(b.common, kgo.AllowAutoTopicCreation())
 	}

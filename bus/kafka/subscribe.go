@@ -15,14 +15,17 @@ import (
 )
 
 const (
-	pollRecords = 500              // at most this many records are taken over at once
-	leaveWithin = 5 * time.Second  // the last commit, and leaving the group, take at most this each
-	fetchBytes  = 8 << 20          // of one answer of a broker
-	metadataAge = 30 * time.Second // after which topics and partitions that are new are noticed
+	pollRecords = 500             // at most this many records are taken over at once
+	leaveWithin = 5 * time.Second // the last commit, and leaving the group, take at most this each
+	fetchBytes  = 8 << 20         // of one answer of a broker
+	// A fetch under way does not hear of partitions that come in the meantime, so it
+	// must not wait for long.
+	fetchWait = 500 * time.Millisecond
 )
 
 // Subscribe is bus.Subscriber's: a member of a consumer group, which begins at the
-// earliest record where the group has no position. Offsets are committed of what
+// earliest record where the group has no position, and sees no records of
+// transactions that are open or were aborted. Offsets are committed of what
 // is handled, up to the first message of a partition that is not. When a partition
 // goes to another member, handlers that work on it see their contexts end, and the
 // partition goes when they have returned. It gives up if the broker refuses the
@@ -105,8 +108,9 @@ func (s *session) options() []kgo.Opt {
 		kgo.ConsumerGroup(s.sub.Group),
 		kgo.ConsumeTopics(s.sub.Topics...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(fetchBytes),
-		kgo.MetadataMaxAge(metadataAge),
+		kgo.FetchMaxWait(fetchWait),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { s.give(lost, true) }),

@@ -14,6 +14,8 @@ import (
 type RabbitMQ struct {
 	AMQP       string // its AMQP listener, HOST:PORT; the user is guest
 	Management string // the URL of its management API; empty without the plugin
+
+	script func(args ...string) string
 }
 
 // StartRabbitMQ starts a RabbitMQ until t ends; a process may have several, by
@@ -42,5 +44,12 @@ func StartRabbitMQ(t *testing.T, name string, management bool) *RabbitMQ {
 	amqp, http, _ := strings.Cut(script("start"), "\n")
 	u, err := url.Parse(amqp)
 	Must(t, err)
-	return &RabbitMQ{AMQP: u.Host, Management: http}
+	return &RabbitMQ{AMQP: u.Host, Management: http, script: script}
+}
+
+// Restart stops the broker within its node, which closes all connections, and
+// starts it on what it has stored.
+func (r *RabbitMQ) Restart() {
+	r.script("ctl", "stop_app")
+	r.script("ctl", "start_app")
 }

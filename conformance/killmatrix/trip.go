@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,12 +33,31 @@ func kind(id string) int {
 	return n % 4
 }
 
-// ends is how an instance must end.
-func ends(id string) string {
-	if k := kind(id); k == 1 || k == 2 {
-		return "compensated"
+// ends says whether an instance may end so. The late ones end by who is first after
+// a crash.
+func ends(id, state string) bool {
+	switch kind(id) {
+	case 1:
+		return state == "compensated"
+	case 2:
+		return true
+	default:
+		return state == "completed"
 	}
-	return "completed"
+}
+
+// The versions of the saga.
+const (
+	version     = 1
+	lateVersion = 2
+)
+
+// versionOf is that of an instance.
+func (w *worker) versionOf(id string) *saga.Definition[trip] {
+	if kind(id) == 2 {
+		return w.late
+	}
+	return w.trip
 }
 
 // slow is for how long a late label is put off, and patience how long the saga waits.
@@ -46,9 +66,10 @@ const (
 	patience = 400 * time.Millisecond
 )
 
-// define is the saga. Compensations go another way than actions do, so that one may
-// overtake the other.
-func (w *worker) define() *saga.Definition[trip] {
+// define is the saga, of which the late instances have a version of their own, in
+// which a label may take only so long. Compensations go another way than actions do,
+// so that one may overtake the other.
+func (w *worker) define(version int) *saga.Definition[trip] {
 	do := func(step string) saga.Builder[trip] {
 		return func(s trip) (saga.Command, error) {
 			return saga.Command{Topic: w.Prefix + "do", Type: "do", Data: job{s.ID, step}}, nil
@@ -61,11 +82,15 @@ func (w *worker) define() *saga.Definition[trip] {
 	}
 	quick := saga.Backoff(50*time.Millisecond, 200*time.Millisecond)
 	again := []saga.StepOption{saga.Attempts(100), quick}
-	return saga.Define[trip]("trip", 1).
+	label := again
+	if version == lateVersion {
+		label = append(slices.Clone(again), saga.Timeout(patience))
+	}
+	return saga.Define[trip]("trip", version).
 		Step("reserve", do("reserve"), undo("reserve"), again...).
 		Parallel(
 			saga.Branch("pack", do("pack"), undo("pack"), again...),
-			saga.Branch("label", late(do("label"), w.Prefix), undo("label"), append(again, saga.Timeout(patience))...)).
+			saga.Branch("label", late(do("label"), w.Prefix), undo("label"), label...)).
 		Pivot("charge", do("charge"), again...).
 		Step("ship", do("ship"), nil, again...)
 }
@@ -120,7 +145,7 @@ func (w *worker) startSagas(ctx context.Context) error {
 	for i := range sagas {
 		id := fmt.Sprintf("trip-%d", i)
 		if err := w.ob.InTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-			return saga.Start(ctx, w.engine, tx, w.trip, id, trip{id})
+			return saga.Start(ctx, w.engine, tx, w.versionOf(id), id, trip{id})
 		}); err != nil {
 			return err
 		}

@@ -39,6 +39,7 @@ type worker struct {
 	ob     *outbox.Outbox[*sql.Tx]
 	engine *saga.Engine[*sql.Tx]
 	trip   *saga.Definition[trip]
+	late   *saga.Definition[trip]
 
 	produced atomic.Int64
 	failures sync.Map // event id -> *atomic.Int64, attempts of this process
@@ -88,11 +89,11 @@ func open(ctx context.Context, p *Plan) (w *worker, err error) {
 
 // run does the work until nothing more happens.
 func (w *worker) run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
 	parts, err := w.parts()
 	if err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	for name, part := range parts {
 		wg.Go(func() {
@@ -123,8 +124,8 @@ func (w *worker) parts() (map[string]func(context.Context) error, error) {
 		return nil, err
 	}
 	w.engine = saga.NewEngine(w.db, w.ob, w.Prefix+"replies", saga.Poll(50*time.Millisecond))
-	w.trip = w.define()
-	if err := w.engine.Register(w.trip); err != nil {
+	w.trip, w.late = w.define(version), w.define(lateVersion)
+	if err := w.engine.Register(w.trip, w.late); err != nil {
 		return nil, err
 	}
 	parts := map[string]func(context.Context) error{

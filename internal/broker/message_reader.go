@@ -21,7 +21,7 @@ const (
 
 // MessageReader reads messages by offset. It remembers where it was in each
 // log, so that going on costs neither a lookup nor, mostly, a read. It belongs
-// to one goroutine.
+// to one goroutine. What it has read holds until it reads again.
 type MessageReader struct {
 	b       *Broker
 	index   *datafile.Index
@@ -33,6 +33,7 @@ type MessageReader struct {
 type logCursor struct {
 	next int64 // offset
 	buf  []byte
+	mem  []byte // that buf lies in
 	file engine.FileID
 	pos  int64 // in the file, where buf begins
 	end  int64 // in the file, where the extent ends
@@ -47,7 +48,8 @@ func newMessageReader(s *shard) *MessageReader {
 var ErrGone = errors.New("the message is gone")
 
 // Read returns the message at an offset of a queue's log, which must be
-// durable. Its bytes must not be changed. It fails with ErrGone.
+// durable. Its bytes must not be changed, and hold until the next Read. It fails
+// with ErrGone.
 func (r *MessageReader) Read(ctx context.Context, log datafile.LogID, offset int64) (Message, error) {
 	batch, err := r.batch(ctx, log, offset)
 	switch {
@@ -147,10 +149,13 @@ func (c *logCursor) fill(ctx context.Context, x *datafile.Index, n int) error {
 	if c.pos+int64(n) > c.end {
 		return engine.ErrNotFound
 	}
-	// What was given out before is not overwritten: it may still be in use.
-	buf := make([]byte, min(c.end-c.pos, int64(max(n, readAhead))))
-	have := copy(buf, c.buf)
-	if err := x.Read(ctx, c.file, c.pos+int64(have), buf[have:]); err != nil {
+	size := int(min(c.end-c.pos, int64(max(n, readAhead))))
+	if size > cap(c.mem) || cap(c.mem) > readAhead && size <= readAhead {
+		c.mem = make([]byte, max(size, min(readAhead, 2*cap(c.mem))))
+	}
+	buf := c.mem[:size]
+	c.buf = buf[:copy(buf, c.buf)]
+	if err := x.Read(ctx, c.file, c.pos+int64(len(c.buf)), buf[len(c.buf):]); err != nil {
 		return err
 	}
 	c.buf = buf

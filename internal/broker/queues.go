@@ -27,6 +27,7 @@ type queues struct {
 	sessions map[queue.ConnectionID]*Session
 	channels map[queue.ChannelID]*Session // of those that take messages
 	due      queueEffects                 // of the command under way
+	unsynced unsynced
 }
 
 // loadSettled learns, after recovery, what of queues' logs is dead.
@@ -244,7 +245,8 @@ func (s *shard) addQueues(typ uint16, body []byte, effects *queue.Effects, made 
 	}
 	s.d.now = max(s.d.now, s.now)
 	e := journal.Entry{Type: typ, Version: entryVersion, Time: s.now, Epoch: epoch, Body: body}
-	s.j.Add(e, queueNoteOf(effects, made), data...)
+	at := s.j.Add(e, queueNoteOf(effects, made), data...)
+	s.q.unsynced.add(s.j, at, s.q.machine.Entries(), data)
 }
 
 // queueNote tells the publisher what an entry of the queues changes in the
@@ -364,10 +366,21 @@ func (s *shard) showRoutes(es routeEntries) {
 	}
 }
 
-// queueEffects is what is due to sessions and to the mover once it is durable.
+// queueEffects is what is due to sessions and to the mover.
 type queueEffects struct {
-	sessions  []*Session // of deliveries and cancelled, together
+	deliveries
+	shown []journal.Point // of delivered: when what they show is durable
+	otherEffects
+}
+
+// deliveries are due to sessions.
+type deliveries struct {
+	sessions  []*Session // of delivered
 	delivered []queue.Delivery
+}
+
+// otherEffects are due once everything is durable that was logged.
+type otherEffects struct {
 	cancelled []queue.Cancelled
 	gone      []*Session // of cancelled
 	fetches   []queue.Fetch
@@ -375,17 +388,15 @@ type queueEffects struct {
 	mover     *mover
 }
 
-func (e *queueEffects) empty() bool {
-	return len(e.delivered)+len(e.cancelled)+len(e.fetches)+len(e.refused) == 0
-}
-
 // gather keeps effects until releaseEffects.
 func (s *shard) gather(effects *queue.Effects) {
 	due := &s.q.due
 	for i := range effects.Deliveries {
-		if to := s.q.channels[effects.Deliveries[i].Channel]; to != nil {
+		d := &effects.Deliveries[i]
+		if to := s.q.channels[d.Channel]; to != nil {
 			due.sessions = append(due.sessions, to)
-			due.delivered = append(due.delivered, effects.Deliveries[i])
+			due.delivered = append(due.delivered, *d)
+			due.shown = append(due.shown, s.q.unsynced.shown(d))
 		}
 	}
 	for _, c := range effects.Cancelled {
@@ -397,29 +408,61 @@ func (s *shard) gather(effects *queue.Effects) {
 	due.fetches = append(due.fetches, effects.Fetches...)
 }
 
-// releaseEffects has what was gathered told once it is durable.
+// releaseEffects has what was gathered told: deliveries once what they show is
+// durable, everything else once all is, and each session what is due to it in the
+// order in which it was decided, after the answers to its commands.
 func (s *shard) releaseEffects() {
-	if s.q.due.empty() {
+	due := &s.q.due
+	s.releaseDeliveries(due)
+	if len(due.cancelled)+len(due.fetches)+len(due.refused) == 0 {
 		return
 	}
-	due := s.q.due
-	due.mover = s.mover
-	s.q.due = queueEffects{}
-	s.j.Attach(&due)
+	other := due.otherEffects
+	due.otherEffects = otherEffects{}
+	other.mover = s.mover
+	at := s.j.Point()
+	for _, to := range other.gone {
+		to.told = at
+	}
+	s.j.AttachAt(at, &other)
+}
+
+func (s *shard) releaseDeliveries(due *queueEffects) {
+	all, at := due.deliveries, due.shown
+	for i, to := range all.sessions {
+		to.told = max(to.told, at[i])
+		at[i] = to.told
+	}
+	for i := 0; i < len(at); {
+		k := i + 1
+		for k < len(at) && at[k] == at[i] {
+			k++
+		}
+		s.j.AttachAt(at[i], &deliveries{all.sessions[i:k], all.delivered[i:k]})
+		i = k
+	}
+	due.deliveries, due.shown = deliveries{}, at[:0]
 }
 
 // Durable implements journal.Waiter.
-func (e *queueEffects) Durable(err error) {
+func (d *deliveries) Durable(err error) {
 	if err != nil {
 		return // the sessions end with the process
 	}
-	for i := 0; i < len(e.delivered); {
+	for i := 0; i < len(d.delivered); {
 		k := i + 1
-		for k < len(e.delivered) && e.sessions[k] == e.sessions[i] {
+		for k < len(d.delivered) && d.sessions[k] == d.sessions[i] {
 			k++
 		}
-		e.sessions[i].sink.Deliver(e.delivered[i:k])
+		d.sessions[i].sink.Deliver(d.delivered[i:k])
 		i = k
+	}
+}
+
+// Durable implements journal.Waiter.
+func (e *otherEffects) Durable(err error) {
+	if err != nil {
+		return
 	}
 	for i, to := range e.gone {
 		to.sink.Cancelled(e.cancelled[i : i+1])
@@ -444,7 +487,8 @@ func (s *shard) decideQueuesThen(now int64, c *sessionCall) {
 		delete(s.q.channels, cmd.Channel)
 	}
 	c.reply = copyReply(s.decideQueues(now, c.cmd, nil))
-	s.j.Attach(c)
+	c.session.told = s.j.Point()
+	s.j.AttachAt(c.session.told, c)
 	s.releaseEffects()
 }
 

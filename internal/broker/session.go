@@ -32,7 +32,10 @@ type Session struct {
 	queued  atomic.Int64 // batches on the data lane that are not decided yet
 	closed  atomic.Bool
 	ordered atomic.Bool // see HoldOrder
-	stuck   bool        // of the sequencer: a message had no room, and those behind it wait
+
+	// Of the sequencer.
+	stuck bool          // a message had no room, and those behind it wait
+	told  journal.Point // when the last of what is due to it is told
 
 	mu    sync.Mutex
 	order []*SessionBatch // not told yet, in the order in which they came

@@ -9,6 +9,7 @@ package journal
 import (
 	"cmp"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,10 @@ import (
 // and must not block. err is not nil when the journal failed or was closed:
 // then nobody knows whether the change survives.
 type Waiter interface{ Durable(err error) }
+
+// Point is a place between two slots in what was added: a slot and all before
+// it. Points are of one Journal and grow.
+type Point uint64
 
 // Data is a run of bytes that belongs to a log.
 type Data struct {
@@ -93,6 +98,7 @@ type Stats struct {
 
 // slot is the slot that is being filled, or in flight.
 type slot struct {
+	point      Point
 	base, last int64 // ms
 	count      int
 	entries    []byte
@@ -110,7 +116,7 @@ type slot struct {
 func (s *slot) empty() bool { return s.count == 0 }
 
 func newJournal(shard engine.Shard, traits engine.Traits, last engine.SlotNo, inline bool) *Journal {
-	j := &Journal{shard: shard, traits: traits, inline: inline, open: &slot{}, idle: true, failed: make(chan struct{})}
+	j := &Journal{shard: shard, traits: traits, inline: inline, open: &slot{point: 1}, idle: true, failed: make(chan struct{})}
 	j.room.L, j.work.L, j.todo.L = &j.mu, &j.mu, &j.mu
 	j.durable.Store(uint64(last))
 	return j
@@ -149,8 +155,8 @@ func (j *Journal) Err() error {
 // Add puts an entry, and all the data that belongs to it, into the open slot:
 // they survive together or not at all. It copies e.Body and data, and keeps
 // what data's Bytes point to. note is handed to publish with the slot. It
-// waits while the open slot is full.
-func (j *Journal) Add(e Entry, note any, data ...Data) {
+// waits while the open slot is full. The slot is what it returns.
+func (j *Journal) Add(e Entry, note any, data ...Data) Point {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	size := int64(len(e.Body)) + entryOverhead
@@ -180,11 +186,43 @@ func (j *Journal) Add(e Entry, note any, data ...Data) {
 	if s.count == 1 && !j.inline {
 		j.work.Signal()
 	}
+	return s.point
+}
+
+// Point returns the point that everything added so far lies before.
+func (j *Journal) Point() Point {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.open.empty() {
+		return j.open.point - 1
+	}
+	return j.open.point
+}
+
+// Told returns a point up to which everything is durable and published, and all
+// that waited for it was told.
+func (j *Journal) Told() Point {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.told()
+}
+
+// told is Told. j.mu is held.
+func (j *Journal) told() Point {
+	if len(j.inflight) > 0 {
+		return j.inflight[0].point - 1
+	}
+	return j.open.point - 1
 }
 
 // Attach has w told when everything added so far is durable: at once when it
 // already is.
-func (j *Journal) Attach(w Waiter) {
+func (j *Journal) Attach(w Waiter) { j.AttachAt(math.MaxUint64, w) }
+
+// AttachAt has w told when everything up to p is durable: at once when it
+// already is. Those that wait for the same or for earlier points are told before
+// it, in the order in which they were attached.
+func (j *Journal) AttachAt(p Point, w Waiter) {
 	j.mu.Lock()
 	if mutant.On(mutant.ReplyBeforeDurable) {
 		j.mu.Unlock()
@@ -195,20 +233,27 @@ func (j *Journal) Attach(w Waiter) {
 	if err == nil && j.closed {
 		err = ErrClosed
 	}
-	switch {
-	case err != nil:
-	case !j.open.empty():
-		j.open.waiters = append(j.open.waiters, w)
-		j.mu.Unlock()
-		return
-	case len(j.inflight) > 0:
-		s := j.inflight[len(j.inflight)-1]
+	if s := j.upTo(p); s != nil && err == nil {
 		s.waiters = append(s.waiters, w)
 		j.mu.Unlock()
 		return
 	}
 	j.mu.Unlock()
 	w.Durable(err)
+}
+
+// upTo is the last slot up to p that holds anything and of which not all waiters
+// have been told, nil if there is none. j.mu is held.
+func (j *Journal) upTo(p Point) *slot {
+	if p >= j.open.point && !j.open.empty() {
+		return j.open
+	}
+	for i := len(j.inflight) - 1; i >= 0; i-- {
+		if s := j.inflight[i]; s.point <= p {
+			return s
+		}
+	}
+	return nil
 }
 
 // Flush writes and publishes everything added so far. Only with
@@ -247,6 +292,7 @@ func (j *Journal) take() *slot {
 	} else {
 		j.open = &slot{}
 	}
+	j.open.point = s.point + 1
 	j.inflight = append(j.inflight, s)
 	j.room.Broadcast()
 	return s
@@ -401,7 +447,7 @@ func (j *Journal) tell(s *slot, err error) {
 	j.inflight = append(j.inflight[:0], j.inflight[1:]...)
 	if err != nil {
 		waiters := j.open.waiters
-		j.open = &slot{}
+		j.open = &slot{point: j.open.point + 1}
 		j.unlocked(func() {
 			for _, w := range waiters {
 				w.Durable(err)

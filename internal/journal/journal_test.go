@@ -603,3 +603,78 @@ func TestWaitersAreToldInOrder(t *testing.T) {
 		t.Fatal("a reply that depends on nothing waits")
 	}
 }
+
+// TestAttachAt: who waits for a slot does not wait for those behind it, and
+// comes after those that waited for it before.
+func TestAttachAt(t *testing.T) {
+	w := open(t, mem.New(mem.Options{Seed: 4}), true)
+	told := make(chan string, 10)
+	attach := func(p Point, name string) { w.j.AttachAt(p, orderWaiter{name: name, told: told}) }
+	expect := func(when string, want ...string) {
+		t.Helper()
+		for _, name := range want {
+			if len(told) == 0 {
+				t.Fatalf("%s: %s is not told", when, name)
+			}
+			if got := <-told; got != name {
+				t.Fatalf("%s: told %s, want %s", when, got, name)
+			}
+		}
+		if len(told) > 0 {
+			t.Fatalf("%s: %s is told too", when, <-told)
+		}
+	}
+	start := w.j.Point()
+	attach(start, "at the start")
+	expect("nothing was added", "at the start")
+	w.add("a", 1, nil, nil)
+	first := w.j.Point()
+	if first <= start || w.j.Told() != start {
+		t.Fatalf("points: %d, then %d, told %d", start, first, w.j.Told())
+	}
+	attach(start, "before a")
+	expect("a is not durable", "before a")
+	attach(first, "a")
+	w.j.Attach(orderWaiter{name: "all", told: told})
+	expect("a is not durable")
+	if err := w.j.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	expect("a is durable", "a", "all")
+	w.add("b", 1, nil, nil)
+	attach(first, "a again")
+	attach(w.j.Point(), "b")
+	expect("b is not durable", "a again")
+	if got := w.j.Told(); got != first {
+		t.Fatalf("told up to %d, want %d", got, first)
+	}
+	if err := w.j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect("closed", "b")
+}
+
+// TestAttachAtWhileOthersAreTold: who waits for a slot of which the waiters are
+// being told comes after them, though a later slot is open.
+func TestAttachAtWhileOthersAreTold(t *testing.T) {
+	w := open(t, mem.New(mem.Options{Seed: 4}), false)
+	defer w.j.Close()
+	told, until := make(chan string, 10), make(chan struct{})
+	w.add("a", 1, nil, nil)
+	p := w.j.Point()
+	w.j.AttachAt(p, orderWaiter{"first", told, until})
+	if got := <-told; got != "begin first" {
+		t.Fatal(got)
+	}
+	w.add("b", 1, nil, nil)
+	w.j.AttachAt(p, orderWaiter{name: "second", told: told})
+	if len(told) > 0 {
+		t.Fatalf("%s was told before the first had been", <-told)
+	}
+	close(until)
+	for _, want := range []string{"first", "second"} {
+		if got := <-told; got != want {
+			t.Fatalf("told: %s, want %s", got, want)
+		}
+	}
+}

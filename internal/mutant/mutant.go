@@ -19,4 +19,7 @@ const (
 	SequenceGapAccepted  Name = "sequence-gap-accepted"
 	ReplayForgetsOffsets Name = "replay-forgets-offsets"
 	RepeatBeforeDurable  Name = "repeat-answered-before-durable"
+
+	DeliveryBeforeMessage Name = "delivery-before-message-durable"
+	DeliveryBeforeEntry   Name = "delivery-before-entry-durable"
 )

@@ -21,9 +21,10 @@ var queueNames = []string{"classic", "quorum"}
 // queueModel is what the clients know of a queue.
 type queueModel struct {
 	name    string
-	waits   map[string]bool // confirmed, and not known to be settled
-	settled map[string]bool // settled, and answered
-	doubt   map[string]bool // a settlement was not answered: it may be there or not
+	waits   map[string]bool   // confirmed, and not known to be settled
+	settled map[string]bool   // settled, and answered
+	doubt   map[string]bool   // a settlement was not answered: it may be there or not
+	seen    map[string]uint32 // delivered to the consumer, and how often it had come back
 }
 
 // work is the clients of the queues.
@@ -33,6 +34,8 @@ type work struct {
 	session *broker.Session
 	channel mq.ChannelID
 	made    bool // the queues are there
+
+	consumer *consumer // nil: none is there
 }
 
 type nobody struct{}
@@ -43,7 +46,7 @@ func (nobody) Cancelled([]mq.Cancelled) {}
 func newWork() *work {
 	k := &work{sent: map[string]bool{}}
 	for _, name := range queueNames {
-		k.queues = append(k.queues, &queueModel{name: name, waits: map[string]bool{}, settled: map[string]bool{}, doubt: map[string]bool{}})
+		k.queues = append(k.queues, &queueModel{name: name, waits: map[string]bool{}, settled: map[string]bool{}, doubt: map[string]bool{}, seen: map[string]uint32{}})
 	}
 	return k
 }
@@ -234,5 +237,5 @@ func (w *world) drainQueues() {
 	}
 }
 
-// forgetSession is for after a crash: the connection is gone.
-func (k *work) forgetSession() { k.session = nil }
+// forgetSession is for after a crash: the connections are gone.
+func (k *work) forgetSession() { k.session, k.consumer = nil, nil }

@@ -11,6 +11,8 @@
 //   - a committed offset is the one acknowledged last, or a later one;
 //   - a message that queues confirmed is in each of them until it is settled,
 //     once, and one that was settled never comes again;
+//   - a message that was delivered is there until it is settled, and comes again
+//     as redelivered;
 //   - replay gives exactly the state that was live.
 package sim
 
@@ -52,6 +54,7 @@ type Report struct {
 	Refused     int      // appends refused because the disk was full
 	Confirmed   int      // messages that queues took
 	Settled     int      // messages that were settled, and answered
+	Delivered   int      // messages that came to the consumer
 }
 
 // world is everything in one run.
@@ -286,13 +289,15 @@ func (w *world) step() {
 	fmt.Fprintf(w.trace, "%d;", w.disk.Ops())
 	w.now = w.now.Add(time.Duration(w.rng.IntN(2000)) * time.Millisecond)
 	switch n := w.rng.IntN(100); {
-	case n < 24:
+	case n < 22:
 		w.send()
-	case n < 36:
+	case n < 32:
 		w.queueStep()
-	case n < 40:
+	case n < 39:
+		w.consumeStep()
+	case n < 42:
 		w.stray()
-	case n < 43:
+	case n < 44:
 		w.repeat()
 	case n < 50:
 		w.decide()

@@ -15,7 +15,8 @@ func (b *batch) add(o int64) {
 	b.spans = append(b.spans, span{o, o + 1})
 }
 
-// done adds one message to those of its level that are done with.
+// done adds one message to those of its level that were in flight and are done
+// with.
 func (m *Machine) done(l *liveLevel, o int64) {
 	if m.batch.level != l {
 		m.flush()
@@ -27,14 +28,21 @@ func (m *Machine) done(l *liveLevel, o int64) {
 // flush logs what done has gathered.
 func (m *Machine) flush() {
 	if l := m.batch.level; l != nil {
-		m.settle(l, m.batch.spans)
+		m.acknowledge(l, m.batch.spans)
 		m.batch.level, m.batch.spans = nil, m.batch.spans[:0]
 	}
 }
 
-// settle logs that messages are done with, and says that their bytes are not
-// needed any more.
+// settle is acknowledge for messages that nobody has acknowledged: those behind
+// them are next only because of it.
 func (m *Machine) settle(l *liveLevel, spans []span) {
+	m.changes(l.q)
+	m.acknowledge(l, spans)
+}
+
+// acknowledge logs that messages are done with, and says that their bytes are not
+// needed any more.
+func (m *Machine) acknowledge(l *liveLevel, spans []span) {
 	m.facts.settled = settled{l.at(), spans}
 	m.log(&m.facts.settled)
 	for _, s := range spans {

@@ -62,7 +62,8 @@ func (m *Machine) nextWeighed(q *liveQueue) (l *liveLevel, o int64, aside bool) 
 }
 
 // markStepMax is how far ahead of deliveries the mark is logged at most. A
-// crash makes so many messages redelivered that were not.
+// crash makes so many messages redelivered that were not. It is logged again
+// when half of the way is left, so that deliveries need not wait for it.
 const markStepMax = 1024
 
 // hand takes a level's head and gives it to a channel; to none of its
@@ -75,14 +76,26 @@ func (m *Machine) hand(l *liveLevel, o int64, aside bool, ch *channel, c *consum
 	}
 	l.take(aside)
 	if d.NoAck {
+		d.After = m.entries + 1
 		m.done(l, o)
 		return d
 	}
-	if o >= l.mark {
-		step := min(max(o/2, 16), markStepMax)
+	d.After = max(l.q.changed, m.mark(l, o))
+	m.fly(l, o, count, ch, c)
+	return d
+}
+
+// mark sees to it that after a crash a message is known as delivered, and returns
+// the entry that says so.
+func (m *Machine) mark(l *liveLevel, o int64) uint64 {
+	step := min(max(o/2, 16), markStepMax)
+	if o >= l.mark-step/2 {
+		l.marks[0], l.marks[1] = l.marks[1], markEntry{o + step, m.entries + 1}
 		m.facts.marked = marked{l.at(), o + step}
 		m.log(&m.facts.marked)
 	}
-	m.fly(l, o, count, ch, c)
-	return d
+	if o < l.marks[0].mark {
+		return l.marks[0].entry
+	}
+	return l.marks[1].entry
 }

@@ -25,6 +25,10 @@ type liveQueue struct {
 	weight      int64  // taken of those that did not come back, for a quorum queue's turns
 	moves       moves
 
+	// changed is the last entry that says more of the queue's messages than
+	// that they were added, delivered or acknowledged.
+	changed uint64
+
 	lease int64 // ms, when the queue goes if it is not used; 0: never
 	timer timer
 	dirty bool // deliveries may be due
@@ -38,13 +42,20 @@ type liveQueue struct {
 type liveLevel struct {
 	*level
 	q         *liveQueue
-	cursor    int64 // the next message that was never delivered
-	recovered int64 // what an earlier process may have delivered lies below
-	aside     heap  // ready messages that came back, or were published for later, in order
-	delayed   heap  // messages that are not due yet, by when they are
+	cursor    int64        // the next message that was never delivered
+	recovered int64        // what an earlier process may have delivered lies below
+	marks     [2]markEntry // level.mark and the one before it
+	aside     heap         // ready messages that came back, or were published for later, in order
+	delayed   heap         // messages that are not due yet, by when they are
 	flights   map[int64]*flight
 	locks     heap // when flights end by themselves; some may have ended before
 	many      bool // flights has grown so large that it is not kept
+}
+
+// markEntry is a level's mark, and the entry that logged it.
+type markEntry struct {
+	mark  int64
+	entry uint64
 }
 
 // flight is one message that a channel holds.
@@ -71,7 +82,8 @@ func revive(q *queue) *liveQueue {
 }
 
 func newLiveLevel(q *liveQueue, l *level) *liveLevel {
-	return &liveLevel{level: l, q: q, cursor: l.floor, recovered: min(l.mark, l.next)}
+	return &liveLevel{level: l, q: q, cursor: l.floor, recovered: min(l.mark, l.next),
+		marks: [2]markEntry{{mark: l.mark}, {mark: l.mark}}}
 }
 
 // recallApart sorts the messages that were put apart by when they were, over
@@ -209,6 +221,7 @@ func (m *Machine) logRipe(l *liveLevel) {
 		}
 	}
 	if m.facts.spans = spans; len(spans) > 0 {
+		m.changes(l.q)
 		m.facts.ripened = ripened{l.at(), spans}
 		m.log(&m.facts.ripened)
 	}

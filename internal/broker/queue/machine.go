@@ -26,6 +26,8 @@ type Machine struct {
 	free        *flight      // that can be used again
 	freeCount   int
 
+	entries uint64 // so many were logged
+
 	// What the call under way has brought about.
 	entry    []byte
 	mayHand  int // so many deliveries are left to it
@@ -83,7 +85,8 @@ func NewMachine(durable *Durable, now time.Time, nextLog func() datafile.LogID) 
 // Decide says what cmd brings about: an entry, nil if nothing durable changes,
 // which the machine has applied to its Durable already and the caller logs;
 // effects; and the reply. Effects and reply may be released when the entry is
-// durable. All three hold until the next call.
+// durable, deliveries earlier (Delivery.After). All three hold until the next
+// call.
 //
 // The first call, Decide or Tick, also removes what does not outlive a
 // process.
@@ -243,8 +246,16 @@ func (m *Machine) logged() []byte {
 	if len(m.entry) == 1 {
 		return nil
 	}
+	m.entries++
 	return m.entry
 }
+
+// Entries is how many entries the machine has made.
+func (m *Machine) Entries() uint64 { return m.entries }
+
+// changes says that the entry under way changes what a delivery of the queue
+// shows, or which message is next, by more than an acknowledgement.
+func (m *Machine) changes(q *liveQueue) { q.changed = m.entries + 1 }
 
 // log adds a fact to the entry and to the state. What is applied is the
 // encoding, as in recovery.

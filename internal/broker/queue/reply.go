@@ -142,7 +142,8 @@ func (*Done) reply()           {}
 
 // Effects are what a call brings about outside of the state, in the order in
 // which they are listed here; within each list in order. They hold until the
-// next call, and come true when the call's entry is durable.
+// next call, and come true when the call's entry is durable; deliveries may
+// before, see Delivery.After.
 type Effects struct {
 	Deliveries []Delivery
 	Fetches    []Fetch
@@ -161,6 +162,12 @@ type Delivery struct {
 	Redelivered bool
 	Count       uint32 // how often it came back
 	NoAck       bool   // it is settled already
+	// After is the entry, as Machine.Entries counts them, that has to be durable
+	// before anybody sees the delivery: it is the last one that says anything of
+	// what it shows, but for the one that added the message, which has to be
+	// durable too. That an acknowledgement made room for it is not part of that:
+	// where a crash undoes it, the acknowledged message comes back, redelivered.
+	After uint64
 }
 
 // Fetch asks for a message's bytes, to be routed and moved: see Move.

@@ -119,6 +119,7 @@ func (m *Machine) end(b *ending) {
 		return
 	}
 	spans := b.batch.spans
+	m.changes(l.q)
 	switch b.fate {
 	case comesBack:
 		m.facts.cameBack = cameBack{l.at(), b.count, b.notBefore, spans}
@@ -156,6 +157,7 @@ func (m *Machine) lineUpAgain(b *ending, spans []span) {
 // doom logs that messages, neither ready nor in flight, are to be
 // dead-lettered and nothing else.
 func (m *Machine) doom(l *liveLevel, spans []span, why Reason) {
+	m.changes(l.q)
 	m.facts.condemned = condemned{l.at(), why, spans}
 	m.log(&m.facts.condemned)
 	for _, s := range spans {

@@ -110,7 +110,11 @@ func (s *script) take(entry []byte, e *Effects) {
 		s.d.Fatalf(s.t, "replay differs from live")
 	}
 	for _, d := range e.Deliveries {
-		s.print("deliver c%d on ch%d: %s", d.Consumer, d.Channel, s.showDelivery(&d))
+		waits := ""
+		if s.facts && entry != nil && d.After == s.m.Entries() {
+			waits = ", waits for the entry"
+		}
+		s.print("deliver c%d on ch%d: %s%s", d.Consumer, d.Channel, s.showDelivery(&d), waits)
 	}
 	for _, f := range e.Fetches {
 		s.print("fetch %s: %v%s", s.showRef(f.Ref), f.Reason, count(f.Count))

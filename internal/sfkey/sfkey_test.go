@@ -1,11 +1,11 @@
-package idempotency
+package sfkey
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestParseKey(t *testing.T) {
+func TestParse(t *testing.T) {
 	for value, want := range map[string]string{
 		`"8e03978e-40d5-43e8-bc93-6894a57f9324"`: "8e03978e-40d5-43e8-bc93-6894a57f9324",
 		`8e03978e-40d5-43e8-bc93-6894a57f9324`:   "8e03978e-40d5-43e8-bc93-6894a57f9324",
@@ -15,7 +15,7 @@ func TestParseKey(t *testing.T) {
 		`*abc:/`:                                 "*abc:/",
 		`"` + strings.Repeat("x", 255) + `"`:     strings.Repeat("x", 255),
 	} {
-		if got, err := parseKey(value); got != want || err != nil {
+		if got, err := Parse(value); got != want || err != nil {
 			t.Errorf("%s is %q, %v", value, got, err)
 		}
 	}
@@ -24,7 +24,7 @@ func TestParseKey(t *testing.T) {
 		"\"\x1f\"", "\"\x7f\"", `"é"`, "é", "a\tb", "?1" + " ", "@1659578233", ":YQ==:", `%"a"`, "(a)",
 		strings.Repeat("x", 256), `"` + strings.Repeat("x", 256) + `"`,
 	} {
-		if got, err := parseKey(value); err == nil {
+		if got, err := Parse(value); err == nil {
 			t.Errorf("%q is the key %q", value, got)
 		}
 	}
@@ -40,14 +40,14 @@ func quote(key string) string {
 func FuzzKey(f *testing.F) {
 	f.Add(`"8e03978e-40d5-43e8-bc93-6894a57f9324"`)
 	f.Fuzz(func(t *testing.T, value string) {
-		key, err := parseKey(value)
+		key, err := Parse(value)
 		if err != nil {
 			return
 		}
-		if key == "" || len(key) > maxKey || strings.ContainsFunc(key, func(c rune) bool { return c < 0x20 || c > 0x7e }) {
+		if key == "" || len(key) > Max || strings.ContainsFunc(key, func(c rune) bool { return c < 0x20 || c > 0x7e }) {
 			t.Fatalf("%q is the key %q", value, key)
 		}
-		if again, err := parseKey(quote(key)); again != key || err != nil {
+		if again, err := Parse(quote(key)); again != key || err != nil {
 			t.Fatalf("%q is read as %q, %v", quote(key), again, err)
 		}
 	})
