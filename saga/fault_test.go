@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -20,19 +21,19 @@ import (
 // SDK takes in the database fails, before it happens or after, until there are no
 // more: the saga ends in the same way, with the same effects.
 func TestEachStepFails(t *testing.T) {
+	f := newFaulty(t)
 	for _, after := range []bool{false, true} {
 		n := 1
-		for {
-			f := newFaulty(t)
+		for ; ; n++ {
+			fired := f.faults.Fired()
 			f.faults.FailAt(n, after)
-			f.play()
+			f.play(fmt.Sprintf("trip-%d-%t", n, after))
 			if got := f.effects(); !slices.Equal(got, []string{"+reserve", "-reserve"}) {
 				t.Fatalf("step %d, after %t: %v", n, after, got)
 			}
-			if f.faults.Fired() == 0 {
+			if f.faults.Fired() == fired {
 				break
 			}
-			n++
 		}
 		if n < 40 {
 			t.Fatalf("only %d steps", n)
@@ -103,11 +104,11 @@ func (f *faulty) again(do func() error) {
 }
 
 // play reserves, and has the second step time out and come after its compensation.
-func (f *faulty) play() {
+func (f *faulty) play(id string) {
 	ctx := f.t.Context()
 	f.again(func() error {
 		return f.db.InTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-			return saga.Start(ctx, f.eng, tx, f.def, "t", trip{ID: "t"})
+			return saga.Start(ctx, f.eng, tx, f.def, id, trip{ID: id})
 		})
 	})
 	var late []bus.Message
@@ -127,7 +128,7 @@ func (f *faulty) play() {
 	for _, m := range append(late, late...) {
 		f.again(func() error { return f.ib.Process(ctx, &bus.Delivery{Message: m}) })
 	}
-	if in, err := saga.Show(ctx, f.db, "t"); err != nil && !errors.Is(err, waxtest.ErrFault) || err == nil && in.State != "compensated" {
+	if in, err := saga.Show(ctx, f.db, id); err != nil && !errors.Is(err, waxtest.ErrFault) || err == nil && in.State != "compensated" {
 		f.t.Fatal(in, err)
 	}
 	if len(late) != 1 {
@@ -135,6 +136,7 @@ func (f *faulty) play() {
 	}
 }
 
+// effects are those of the last saga.
 func (f *faulty) effects() (out []string) {
 	rows, err := f.pool.Query("SELECT what FROM ledger ORDER BY rowid")
 	if err != nil {
@@ -147,6 +149,10 @@ func (f *faulty) effects() (out []string) {
 			f.t.Fatal(err)
 		}
 		out = append(out, what)
+	}
+	rows.Close()
+	if _, err := f.pool.Exec("DELETE FROM ledger"); err != nil {
+		f.t.Fatal(err)
 	}
 	return out
 }

@@ -332,7 +332,7 @@ func TestPump(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
 		seeds, barred, all := 1, 0, map[string]int{}
 		if d.Dialect == "sqlite" {
-			seeds = 8
+			seeds = 4
 		}
 		for seed := range uint64(seeds) {
 			w := newWorld(t, d.Dialect, seed+1)
