@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func (s *shop) ask(d *bus.Delivery) string {
 		s.t.Fatalf("%d replies", len(out))
 	}
 	r := out[0]
-	if r.Topic != "replies" || r.Key != d.Key || r.Type != saga.ReplyType || string(r.Header(saga.HeaderStep)) != "sell" ||
+	if r.Topic != "replies" || r.Key != "" || r.Type != saga.ReplyType || string(r.Header(saga.HeaderStep)) != "sell" ||
 		!slices.Equal(r.Header(saga.HeaderAttempt), d.Header(saga.HeaderAttempt)) || !slices.Equal(r.Header(saga.HeaderOp), d.Header(saga.HeaderOp)) {
 		s.t.Fatalf("%+v", r)
 	}
@@ -127,27 +128,31 @@ func TestBarrier(t *testing.T) {
 		expect("c", "action", 2, false, "rejected sold out", 0)
 		expect("c", "compensate", 1, false, "ok ", 0)
 
+		s.err = saga.Rejected(errors.New("no\x00 \xff" + strings.Repeat("ü", 600)))
+		if got := s.ask(command("g", "action", 1, false)); !strings.HasPrefix(got, "rejected no ?üü") || !strings.HasSuffix(got, "ü?") {
+			t.Fatalf("%q", got)
+		}
 		s.err = saga.Rejected(errors.New("closed"))
 		expect("d", "action", 1, true, "rejected closed", 0)
 		s.err = saga.Failed(errors.New("busy"))
 		expect("d", "action", 2, true, "failed busy", 0)
 		s.err = nil
-		expect("d", "action", 3, true, "ok 6", 1)
-		expect("d", "action", 4, true, "ok 6", 1)
+		expect("d", "action", 3, true, "ok 7", 1)
+		expect("d", "action", 4, true, "ok 7", 1)
 
 		s.err = saga.Failed(errors.New("busy"))
 		expect("f", "action", 1, true, "failed busy", 0)
 		s.err = nil
-		expect("f", "action", 2, true, "ok 8", 1)
+		expect("f", "action", 2, true, "ok 9", 1)
 
 		s.err = saga.Failed(nil)
 		expect("e", "action", 1, false, "failed failed", 0)
 		s.err = nil
-		expect("e", "action", 2, false, "ok 10", 1)
+		expect("e", "action", 2, false, "ok 11", 1)
 		s.err = saga.Rejected(errors.New("no"))
 		expect("e", "compensate", 1, false, "rejected no", 1)
 		s.err = nil
-		expect("e", "compensate", 2, false, "ok 12", 2)
+		expect("e", "compensate", 2, false, "ok 13", 2)
 	})
 }
 

@@ -72,9 +72,9 @@ func benchTransitions[TX any](b *testing.B, db *sqldb.DB[TX]) {
 		})
 	}
 	reply := func(n, step int) error {
-		m := bus.Message{Topic: "replies", Key: fmt.Sprintf("saga-%d", n), ID: fmt.Sprintf("%d-%d", n, step), Type: saga.ReplyType, Body: []byte(`"done"`)}
+		m := bus.Message{Topic: "replies", ID: fmt.Sprintf("%d-%d", n, step), Type: saga.ReplyType, Body: []byte(`"done"`)}
 		for name, value := range map[string]string{
-			saga.HeaderSaga: m.Key, saga.HeaderName: "bench", saga.HeaderStep: fmt.Sprintf("step-%d", step),
+			saga.HeaderSaga: fmt.Sprintf("saga-%d", n), saga.HeaderName: "bench", saga.HeaderStep: fmt.Sprintf("step-%d", step),
 			saga.HeaderOp: "action", saga.HeaderAttempt: "1", saga.HeaderOutcome: "ok",
 		} {
 			m.SetHeader(name, []byte(value))

@@ -16,13 +16,9 @@ import (
 
 // A Command is what a participant is asked to do.
 type Command struct {
-	Topic string // where it goes, see bus.Message
-	Type  string // such as "payment.charge"; participants serve commands by it
-	Data  any    // the body, as in outbox.Event
-	// Key orders commands of a topic. By default it is the instance's id, of
-	// compensations with "/compensate" behind it, so that they do not wait behind an
-	// action that fails; the barrier needs no order.
-	Key     string
+	Topic   string       // where it goes, see bus.Message
+	Type    string       // such as "payment.charge"; participants serve commands by it
+	Data    any          // the body, as in outbox.Event
 	Headers []bus.Header // further ones
 }
 

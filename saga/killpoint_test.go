@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/internal/killpoint"
+	"github.com/waxwing-mq/waxwing/waxtest"
 )
 
 // TestKillPoints: an error at each point of a saga, before and after its step, some
@@ -36,8 +36,8 @@ func TestKillPoints(t *testing.T) {
 					t.Fatalf("only %d hits", killpoint.Hits(p, ph))
 				}
 				w.finish()
-				if wrong, _ := w.violations(); len(wrong) > 0 {
-					t.Fatal(strings.Join(wrong, "\n"))
+				if wrong, _ := w.judge(); len(wrong) > 0 {
+					t.Fatal(waxtest.Report(wrong))
 				}
 			})
 		}

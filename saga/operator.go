@@ -47,6 +47,15 @@ func (s *Step) Stuck() bool {
 	return s.Status == string(flow.Stuck) || s.Status == string(flow.UndoStuck)
 }
 
+// Open says whether the step waits for a reply or for its next attempt.
+func (s *Step) Open() bool {
+	switch flow.Status(s.Status) {
+	case flow.Sent, flow.Waiting, flow.Undoing, flow.UndoWaiting:
+		return true
+	}
+	return false
+}
+
 // A Filter says which instances List lists. An empty field leaves all in.
 type Filter struct {
 	State string // such as "attention"; "live" are all that have not ended

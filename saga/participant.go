@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/bus"
@@ -113,7 +114,11 @@ func (a *answer) refused(r *refusal) {
 // errorMax bounds what is told of an error, in bytes.
 const errorMax = 1000
 
-func cut(s string) string { return s[:min(len(s), errorMax)] }
+// cut is a text that every database takes.
+func cut(s string) string {
+	s = strings.ReplaceAll(s[:min(len(s), errorMax)], "\x00", "")
+	return strings.ToValidUTF8(s, "?")
+}
 
 // call calls act, whose writes are undone if it refuses.
 func call(ctx context.Context, c sqltx.Conn, a *answer, act func() (any, error)) error {
@@ -137,11 +142,12 @@ func call(ctx context.Context, c sqltx.Conn, a *answer, act func() (any, error))
 	return err
 }
 
-// reply puts the answer into the outbox.
+// reply puts the answer into the outbox. It has no key: branches answer at once, in
+// transactions that nothing orders, and the saga's machine needs no order.
 func (p *Participant[TX]) reply(ctx context.Context, tx TX, a *answer) error {
 	o := *a.order
 	o.replyTo, o.again, o.outcome, o.err = "", false, a.outcome, a.err
-	e := outbox.Event{Topic: a.replyTo, Key: a.saga, Type: ReplyType, Headers: o.headers()}
+	e := outbox.Event{Topic: a.replyTo, Type: ReplyType, Headers: o.headers()}
 	if len(a.reply) > 0 {
 		e.Data = json.RawMessage(a.reply)
 	}

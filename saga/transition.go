@@ -126,19 +126,17 @@ func (t *transition) send(f flow.Effect) error {
 		return err
 	}
 	o := order{saga: t.in.id, name: t.in.def.name, step: f.Step, op: f.Op, attempt: f.Attempt, again: f.Again, replyTo: t.replyTo}
-	if cmd.Key == "" {
-		cmd.Key = t.key(f.Op)
-	}
 	t.sends = append(t.sends, outbox.Event{
-		Topic: cmd.Topic, Key: cmd.Key, Type: cmd.Type, Data: cmd.Data,
+		Topic: cmd.Topic, Key: t.key(f.Op), Type: cmd.Type, Data: cmd.Data,
 		Headers: slices.Concat(cmd.Headers, o.headers()),
 	})
 	t.ops = append(t.ops, f.Op)
 	return nil
 }
 
-// key is what commands are ordered by. A compensation must not wait behind an action
-// that its participant's inbox has put aside; the barrier needs no order.
+// key is what commands are ordered by: the instance, whose row is locked. A
+// compensation must not wait behind an action that its participant's inbox has put
+// aside; the barrier needs no order.
 func (t *transition) key(op flow.Op) string {
 	if op == flow.Compensation {
 		return t.in.id + "/compensate"

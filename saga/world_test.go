@@ -69,7 +69,7 @@ func (k *desk) answer(command, outcome string, reply any) {
 		k.t.Fatalf("%q was not sent", command)
 	}
 	k.n++
-	m := bus.Message{Topic: string(c.Header(saga.HeaderReplyTo)), Key: string(c.Header(saga.HeaderSaga)), ID: fmt.Sprint("reply-", k.n), Type: saga.ReplyType, Headers: slices.Clone(c.Headers)}
+	m := bus.Message{Topic: string(c.Header(saga.HeaderReplyTo)), ID: fmt.Sprint("reply-", k.n), Type: saga.ReplyType, Headers: slices.Clone(c.Headers)}
 	m.SetHeader(saga.HeaderOutcome, []byte(outcome))
 	m.Body, _ = json.Marshal(reply)
 	if err := k.ib.Process(k.t.Context(), &bus.Delivery{Message: m}); err != nil {

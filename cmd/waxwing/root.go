@@ -72,6 +72,7 @@ of dead letters and tables look into an application's database, by --dsn.`,
 		newPermissionCommand(),
 		newDLQCommand(),
 		newSQLCommand(),
+		newSagaCommand(),
 		newBenchCommand(),
 		newVersionCommand(),
 	)

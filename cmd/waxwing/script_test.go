@@ -103,6 +103,7 @@ func TestScripts(t *testing.T) {
 					"refusing-broker": refusingBroker,
 					"as":              asUser,
 					"dead-letters":    deadLetters,
+					"sagas":           sagasCommand,
 				},
 			})
 		})
