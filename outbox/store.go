@@ -21,6 +21,33 @@ func (o *Outbox[TX]) store() *store {
 	}}
 }
 
+// byIndex runs f, whose statements look rows of waxwing_outbox up by its index. To
+// PostgreSQL that must be said: a plan that it made, and kept, while the table was
+// empty reads the whole table, and one made without statistics a whole bucket.
+func (s *store) byIndex(ctx context.Context, f func(ctx context.Context, c sqltx.Conn) error) error {
+	if s.dialect != sqltx.Postgres {
+		return f(ctx, s.conn)
+	}
+	return s.inTx(ctx, func(ctx context.Context, c sqltx.Conn) error {
+		if _, err := c.Exec(ctx, useIndex); err != nil {
+			return err
+		}
+		return f(ctx, c)
+	})
+}
+
+// useIndex is for the rest of the transaction. What is off counts as so expensive
+// that PostgreSQL would compile the statement, which takes a second.
+const useIndex = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('jit', 'off', true)"
+
+// forced is what MySQL needs to be told after the name of the table.
+func (s *store) forced() string {
+	if s.dialect == sqltx.MySQL {
+		return " FORCE INDEX (PRIMARY)"
+	}
+	return ""
+}
+
 // repeat is text n times, with a separator.
 func repeat(text, separator string, n int) string {
 	return strings.TrimSuffix(strings.Repeat(text+separator, n), separator)
