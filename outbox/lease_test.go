@@ -123,13 +123,19 @@ func (g gate) Query(ctx context.Context, q string, args ...any) (sqltx.Rows, err
 
 // gated puts a relay's connections behind a gate.
 func gated(r *Relay) *atomic.Bool {
-	closed, inTx := &atomic.Bool{}, r.store.inTx
+	closed, inTx, inTxFirst := &atomic.Bool{}, r.store.inTx, r.store.inTxFirst
 	r.store = &store{conn: gate{r.store.conn, closed}, dialect: r.store.dialect}
 	r.store.inTx = func(ctx context.Context, f func(context.Context, sqltx.Conn) error) error {
 		if err := (gate{nil, closed}).hold(ctx); err != nil {
 			return err
 		}
 		return inTx(ctx, f)
+	}
+	r.store.inTxFirst = func(ctx context.Context, query string, f func(context.Context, sqltx.Conn) error) error {
+		if err := (gate{nil, closed}).hold(ctx); err != nil {
+			return err
+		}
+		return inTxFirst(ctx, query, f)
 	}
 	return closed
 }

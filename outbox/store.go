@@ -13,12 +13,30 @@ type store struct {
 	conn    sqltx.Conn // each statement is a transaction
 	dialect sqltx.Dialect
 	inTx    func(ctx context.Context, f func(ctx context.Context, c sqltx.Conn) error) error
+	// inTxFirst is inTx after a query whose rows do not matter.
+	inTxFirst func(ctx context.Context, query string, f func(ctx context.Context, c sqltx.Conn) error) error
 }
 
 func (o *Outbox[TX]) store() *store {
-	return &store{o.db.Conn(), o.db.Dialect(), func(ctx context.Context, f func(context.Context, sqltx.Conn) error) error {
-		return o.db.InTx(ctx, func(ctx context.Context, tx TX) error { return f(ctx, o.db.Bind(tx)) })
-	}}
+	bound := func(f func(context.Context, sqltx.Conn) error) func(context.Context, TX) error {
+		return func(ctx context.Context, tx TX) error { return f(ctx, o.db.Bind(tx)) }
+	}
+	return &store{
+		conn: o.db.Conn(), dialect: o.db.Dialect(),
+		inTx: func(ctx context.Context, f func(context.Context, sqltx.Conn) error) error {
+			return o.db.InTx(ctx, bound(f))
+		},
+		inTxFirst: func(ctx context.Context, query string, f func(context.Context, sqltx.Conn) error) error {
+			return o.db.InTxFirst(ctx, query, nil, drain, bound(f))
+		},
+	}
+}
+
+// drain reads rows that do not matter.
+func drain(rows sqltx.Rows) error {
+	for rows.Next() {
+	}
+	return rows.Err()
 }
 
 // byIndex runs f, whose statements look rows of waxwing_outbox up by its index. To
@@ -28,12 +46,7 @@ func (s *store) byIndex(ctx context.Context, f func(ctx context.Context, c sqltx
 	if s.dialect != sqltx.Postgres {
 		return f(ctx, s.conn)
 	}
-	return s.inTx(ctx, func(ctx context.Context, c sqltx.Conn) error {
-		if _, err := c.Exec(ctx, useIndex); err != nil {
-			return err
-		}
-		return f(ctx, c)
-	})
+	return s.inTxFirst(ctx, useIndex, f)
 }
 
 // useIndex is for the rest of the transaction. What is off counts as so expensive
