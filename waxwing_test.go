@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/waxwing-mq/waxwing"
+	"github.com/waxwing-mq/waxwing/bus"
+	"github.com/waxwing-mq/waxwing/bus/amqp"
 )
 
 func ExampleStart() {
@@ -29,6 +31,32 @@ func ExampleStart() {
 	}
 	for _, r := range client.PollFetches(ctx).Records() {
 		fmt.Printf("%s is %s\n", r.Key, r.Value)
+	}
+	// Output: 42 is paid
+}
+
+func ExampleAMQPAddr() {
+	ctx, cancel := context.WithCancel(context.Background())
+	b, err := waxwing.Start(ctx, waxwing.InMemory(), waxwing.AMQPAddr("127.0.0.1:0"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Stop(context.Background())
+	orders, err := amqp.New(b.AMQPURL())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer orders.Close()
+	if err := orders.Publish(ctx, []bus.Message{{Topic: "orders", Key: "42", ID: "1", Body: []byte("paid")}}); err != nil {
+		log.Fatal(err)
+	}
+	err = orders.Subscribe(ctx, bus.Subscription{Group: "billing", Topics: []string{"orders"}}, func(_ context.Context, d *bus.Delivery) error {
+		fmt.Printf("%s is %s\n", d.Key, d.Body)
+		cancel()
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
 	}
 	// Output: 42 is paid
 }

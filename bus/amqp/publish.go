@@ -103,6 +103,12 @@ func (t *batch) wave() bool {
 		return false
 	}
 	l, ch, err := t.b.open(t.ctx)
+	if t.ctx.Err() != nil { // before anything is written: the end of ctx would cut the connection
+		if err == nil {
+			l.release(ch)
+		}
+		err = t.ctx.Err()
+	}
 	if err != nil {
 		for i := range t.msgs {
 			if !t.sent[i] {

@@ -24,7 +24,8 @@ const (
 )
 
 // Subscribe is bus.Subscriber's: a member of a consumer group, which begins at the
-// earliest record where the group has no position. Offsets are committed of what
+// earliest record where the group has no position, and sees no records of
+// transactions that are open or were aborted. Offsets are committed of what
 // is handled, up to the first message of a partition that is not. When a partition
 // goes to another member, handlers that work on it see their contexts end, and the
 // partition goes when they have returned. It gives up if the broker refuses the
@@ -107,6 +108,7 @@ func (s *session) options() []kgo.Opt {
 		kgo.ConsumerGroup(s.sub.Group),
 		kgo.ConsumeTopics(s.sub.Topics...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(fetchBytes),
 		kgo.FetchMaxWait(fetchWait),
 		kgo.DisableAutoCommit(),
