@@ -31,9 +31,14 @@ func statementsOf(d sqltx.Dialect) statements {
 	}
 	if d == sqltx.Postgres {
 		s.returning = true
-		for _, q := range []*string{&s.event, &s.seq, &s.place} {
-			*q += " RETURNING EXISTS (SELECT 1 FROM waxwing_parked p WHERE " + parkedKey + ")"
-		}
+		const other = " RETURNING EXISTS (SELECT 1 FROM waxwing_parked p WHERE " + parkedKey + ")"
+		s.event += other
+		s.place += other
+		s.seq += " RETURNING EXISTS (SELECT 1 FROM waxwing_parked p WHERE p.consumer = waxwing_inbox_key.consumer" +
+			" AND p.topic = waxwing_inbox_key.topic AND p.key_col = waxwing_inbox_key.msg_key AND p.blocks = 1)"
+	}
+	for _, q := range []*string{&s.event, &s.seq, &s.place} {
+		*q = d.Fixed(*q)
 	}
 	return s
 }
@@ -90,7 +95,9 @@ func (i *Inbox[TX]) admitFirst(ctx context.Context, it *item, f func(ctx context
 		return err
 	}
 	query, args := i.row(it)
-	args = append(args, i.consumer, it.d.Topic, it.keyCol)
+	if it.level != bySequence { // whose row has it all
+		args = append(args, i.consumer, it.d.Topic, it.keyCol)
+	}
 	var a admission
 	return i.db.InTxFirst(ctx, query, args, a.scan, func(ctx context.Context, tx TX) error {
 		a.parked = a.parked && it.d.Key != ""
