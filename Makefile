@@ -78,6 +78,10 @@ kill: ## kill -9 the real binary under load, ROUNDS (50) times
 kill-amqp: ## the same under confirmed publishing and acknowledging over AMQP
 	go run ./bench/killamqp -rounds $(ROUNDS)
 
+.PHONY: killmatrix
+killmatrix: tools ## the SDK fails at every point, on each database, over each broker; and without each safeguard
+	cd conformance && WAXWING_FULL=1 go test -tags killpoints -count=1 -timeout 120m -v ./killmatrix
+
 .PHONY: conformance
 conformance: tools ## real clients of other languages against the real binary (sample)
 	cd conformance && go test -count=1 -timeout 20m ./...
@@ -94,12 +98,13 @@ differential: ## N (1000) random scripts from SEED (1) on, through Waxwing and a
 test: tools check unit bench-compile ## everything that fits into CI: installs, checks, tests, samples of the long runs
 	./scripts/fuzz.sh 2s
 	./scripts/mutants.sh 60
+	cd conformance && go test -tags killpoints -count=1 -timeout 10m ./killmatrix
 	cd conformance && go test -count=1 -timeout 15m ./...
 
 .PHONY: test-full
 test-full: tools check unit bench-compile mutants ## everything, in full
 	cd conformance && WAXWING_FULL=1 go test -count=1 -timeout 60m ./...
-	$(MAKE) kill kill-amqp sim
+	$(MAKE) kill kill-amqp killmatrix sim
 	./scripts/fuzz.sh 30s
 	$(MAKE) bench-restart bench-backlog bench-queues bench-kafka
 

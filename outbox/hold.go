@@ -11,8 +11,7 @@ import (
 type holds struct {
 	all  hold
 	keys map[heldKey]hold
-	// hidden is how many rows the last read found of keys that wait.
-	hidden int
+	rows int // of those keys, as the last read found
 }
 
 // A hold lasts until a moment, and then until the next attempt's result.
@@ -40,12 +39,10 @@ func (h hold) longer(shortest, longest time.Duration) hold {
 	return hold{time.Now().Add(d), h.tries + 1}
 }
 
-// waits says whether a message must not be sent yet.
-func (h *holds) waits(m *bus.Message, now time.Time) bool {
-	if len(h.keys) == 0 {
-		return false
-	}
-	return now.Before(h.keys[keyOf(m)].until)
+// room is how many rows further a read must look to see what is behind those that
+// are held back, in whole batches.
+func (h *holds) room(batch int) int {
+	return min((h.rows+batch-1)/batch, maxHeld) * batch
 }
 
 // clear notes that all was published that was due.
@@ -56,6 +53,9 @@ func (h *holds) clear() {
 		if !now.Before(held.until) {
 			delete(h.keys, k)
 		}
+	}
+	if len(h.keys) == 0 {
+		h.rows = 0
 	}
 }
 

@@ -129,14 +129,16 @@ const countedRows = "2000"
 
 func (s *store) stats(ctx context.Context) (out stats) {
 	var first int64
-	one := "SELECT created_us FROM waxwing_outbox WHERE bucket = ? ORDER BY id LIMIT " + countedRows
+	one := "SELECT created_us FROM waxwing_outbox" + s.forced() + " WHERE bucket = ? ORDER BY id LIMIT " + countedRows
 	query := "SELECT COUNT(*), COALESCE(MIN(created_us), 0) FROM (" +
 		repeat("SELECT * FROM ("+one+") AS b", " UNION ALL ", Buckets) + ") AS a"
 	args := make([]any, Buckets)
 	for b := range args {
 		args[b] = b
 	}
-	err := sqltx.One(ctx, s.conn, query, args, &out.pending, &first)
+	err := s.byIndex(ctx, func(ctx context.Context, c sqltx.Conn) error {
+		return sqltx.One(ctx, c, query, args, &out.pending, &first)
+	})
 	out.ok, out.oldest = err == nil, time.UnixMicro(first)
 	return out
 }

@@ -18,7 +18,7 @@ import (
 const (
 	firstLimit = 64       // rows of a bucket in a first read
 	maxRound   = 16 << 20 // bytes of messages in a round, beyond which it reads no more
-	maxHidden  = 10       // batches of rows that are held back in a bucket, until it is blocked
+	maxHeld    = 10       // batches of rows that are held back in a bucket, until it is blocked
 )
 
 // read reads up to a limit of rows of each part's bucket by one query, in the order
@@ -29,15 +29,17 @@ func (w *worker) read(ctx context.Context, parts []*part) error {
 	}
 	proved := w.r.floor.proved.Load() // before the query
 	query, args := w.query(parts)
-	rows, err := w.r.store.conn.Query(ctx, query, args...)
+	err := w.r.store.byIndex(ctx, func(ctx context.Context, c sqltx.Conn) error {
+		rows, err := c.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		return w.scan(rows, parts)
+	})
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	if err := w.scan(rows, parts); err != nil {
-		return err
-	}
-	rows.Close()
 	for _, p := range parts {
 		p.state.mark.read(p, proved)
 		if n := len(p.ids); n > 0 {
@@ -65,12 +67,9 @@ func (w *worker) query(parts []*part) (string, []any) {
 			q.WriteString(" UNION ALL ")
 		}
 		// Rows that are held back come first, and must not keep others from being seen.
-		p.limit = w.limit
-		if h := p.state.holds.hidden; h > 0 {
-			p.limit += min((h+w.r.batch-1)/w.r.batch, maxHidden) * w.r.batch
-		}
+		p.limit = w.limit + p.state.holds.room(w.r.batch)
 		q.WriteString(open + "SELECT bucket, id, topic, msg_key, event_id, event_type, content_type, headers, body, created_us" +
-			" FROM waxwing_outbox WHERE bucket = ? AND id > ?" + order + " LIMIT " + strconv.Itoa(p.limit) + end)
+			" FROM waxwing_outbox" + w.r.store.forced() + " WHERE bucket = ? AND id > ?" + order + " LIMIT " + strconv.Itoa(p.limit) + end)
 		args = append(args, p.lease.bucket, p.state.mark.from())
 	}
 	return q.String(), args
@@ -122,13 +121,15 @@ func (w *worker) cut(parts []*part) {
 	}
 }
 
-// sized says whether there may be more rows than were read, and fits the limit of
-// the next read: twice as many, unless these are already many bytes.
-func (w *worker) sized(parts []*part) (full bool) {
-	size, rows := 0, 0
+// sized says whether there may be more rows than were read, and whether the next
+// read looks further behind rows that are held back. It fits the limit of that
+// read: twice as many, unless these are already many bytes.
+func (w *worker) sized(parts []*part) (full, further bool) {
+	size := 0
 	for _, p := range parts {
 		full = full || p.full
-		size, rows = size+p.size, max(rows, len(p.ids))
+		further = further || p.full && w.limit+p.state.holds.room(w.r.batch) > p.limit
+		size += p.size
 	}
 	switch {
 	case size > maxRound:
@@ -136,22 +137,25 @@ func (w *worker) sized(parts []*part) (full bool) {
 	case full && size < maxRound/4:
 		w.limit = min(w.limit*2, w.r.batch)
 	}
-	return full
+	return full, further
 }
 
-// withhold takes out what is held back, and says whether the bucket may have more.
+// withhold takes out what is held back.
 func (p *part) withhold() {
 	p.full = p.full || len(p.ids) >= p.limit
 	h := &p.state.holds
-	h.hidden = 0
+	h.rows = 0
 	if len(h.keys) == 0 {
 		return
 	}
 	now := time.Now()
 	ids, msgs := p.ids[:0], p.msgs[:0]
 	for i := range p.msgs {
-		if h.waits(&p.msgs[i], now) {
-			h.hidden++
+		held, ok := h.keys[keyOf(&p.msgs[i])]
+		if ok {
+			h.rows++
+		}
+		if ok && now.Before(held.until) {
 			continue
 		}
 		ids, msgs = append(ids, p.ids[i]), append(msgs, p.msgs[i])

@@ -112,6 +112,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	defer r.running.Store(false)
 	if err := r.begin(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("outbox: relay: %w", err)
 	}
 	hard, cancel := r.outlive(ctx)

@@ -71,7 +71,12 @@ func (w *worker) fenced(parts []*part) {
 // take over a bucket.
 func (s *store) remove(ctx context.Context, parts []*part) (ours []int, err error) {
 	if s.dialect == sqltx.Postgres {
-		return s.removePostgres(ctx, parts)
+		err = s.byIndex(ctx, func(ctx context.Context, c sqltx.Conn) error {
+			query, args := removePostgres(parts)
+			ours, err = readBuckets(ctx, c, query, args)
+			return err
+		})
+		return ours, err
 	}
 	err = s.inTx(ctx, func(ctx context.Context, c sqltx.Conn) error {
 		ours, err = s.lockLeases(ctx, c, parts)
@@ -103,18 +108,19 @@ func tokens(parts []*part) (condition string, args []any) {
 	return repeat(one, " OR ", len(parts)), args
 }
 
-// removePostgres does it in one statement, to save round trips. FOR SHARE waits for
-// a takeover under way, and then sees its token.
-func (s *store) removePostgres(ctx context.Context, parts []*part) (ours []int, err error) {
+// removePostgres is one statement for all, to save round trips. FOR SHARE waits for
+// a takeover under way, and then sees its token. The range, within which the ids
+// are, is what the index is searched for; it may prefer that to the ids.
+func removePostgres(parts []*part) (query string, args []any) {
 	condition, args := tokens(parts)
 	var q strings.Builder
 	q.WriteString("WITH lease AS (SELECT bucket FROM waxwing_outbox_lease WHERE " + condition + " FOR SHARE)")
 	for i, p := range parts {
-		q.WriteString(", gone" + strconv.Itoa(i) + " AS (DELETE FROM waxwing_outbox WHERE bucket = ? AND id = ANY(?) AND EXISTS (SELECT 1 FROM lease WHERE lease.bucket = ?))")
-		args = append(args, p.lease.bucket, p.ids, p.lease.bucket)
+		q.WriteString(", gone" + strconv.Itoa(i) + " AS (DELETE FROM waxwing_outbox WHERE bucket = ? AND id BETWEEN ? AND ? AND id = ANY(?) AND EXISTS (SELECT 1 FROM lease WHERE lease.bucket = ?))")
+		args = append(args, p.lease.bucket, slices.Min(p.ids), slices.Max(p.ids), p.ids, p.lease.bucket)
 	}
 	q.WriteString(" SELECT bucket FROM lease")
-	return readBuckets(ctx, s.conn, q.String(), args)
+	return q.String(), args
 }
 
 // lockLeases locks the leases of the parts that still have their tokens, against a
@@ -146,7 +152,7 @@ const idsPerDelete = 500
 func (s *store) removeRows(ctx context.Context, c sqltx.Conn, p *part) error {
 	from := "DELETE FROM waxwing_outbox WHERE "
 	if s.dialect == sqltx.MySQL {
-		from = "DELETE o FROM waxwing_outbox AS o FORCE INDEX (PRIMARY) WHERE "
+		from = "DELETE o FROM waxwing_outbox AS o" + s.forced() + " WHERE "
 	}
 	for ids := range slices.Chunk(p.ids, idsPerDelete) {
 		list := make([]string, len(ids))

@@ -99,12 +99,12 @@ func (w *worker) round(ctx context.Context) (result, error) {
 		w.r.failed("read", err)
 		return result{}, err
 	}
-	full := w.sized(parts)
+	full, further := w.sized(parts)
 	durable, n, err := w.publish(leased, parts)
 	if n > 0 {
 		err = errors.Join(err, w.remove(ctx, durable))
 	}
-	return result{published: n, more: full && n > 0}, err
+	return result{published: n, more: full && n > 0 || further}, err
 }
 
 // parts are the buckets that may be read now.

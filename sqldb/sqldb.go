@@ -71,7 +71,7 @@ func OpenSQLite(path string) (*sql.DB, error) {
 func Open(dsn string) (*DB[*sql.Tx], *sql.DB, error) {
 	scheme, rest, ok := strings.Cut(dsn, ":")
 	if !ok {
-		return nil, nil, errors.New("sqldb: a DSN begins with postgres:, mysql: or sqlite: and this one does not")
+		return nil, nil, errors.New(`sqldb: the DSN begins with "postgres:", "mysql:" or "sqlite:"`)
 	}
 	switch scheme {
 	case "postgres", "postgresql":

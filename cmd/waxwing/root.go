@@ -10,6 +10,7 @@ import (
 const (
 	groupServe = "serve"
 	groupData  = "data"
+	groupApp   = "app"
 	groupTools = "tools"
 )
 
@@ -25,7 +26,8 @@ and a message that it has acknowledged is on disk.
 "waxwing serve" runs the broker. The other commands are clients. Those of topics,
 records and groups speak Kafka, also to any other Kafka cluster, and find the broker
 by --bootstrap or the variable WAXWING_BOOTSTRAP. Those of queues, exchanges and
-messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL.`,
+messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL. Those
+of dead letters and tables look into an application's database, by --dsn.`,
 		Example: `  waxwing serve --data ./waxwing-data
   waxwing topic create orders --partitions 3
   echo hello | waxwing produce orders
@@ -48,6 +50,7 @@ messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL.
 	root.AddGroup(
 		&cobra.Group{ID: groupServe, Title: "Run a broker:"},
 		&cobra.Group{ID: groupData, Title: "Work with a broker:"},
+		&cobra.Group{ID: groupApp, Title: "Look after applications that use the SDK:"},
 		&cobra.Group{ID: groupTools, Title: "Measure and find out:"},
 	)
 	root.SetHelpCommandGroupID(groupTools)
@@ -67,6 +70,8 @@ messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL.
 		newVHostCommand(),
 		newUserCommand(),
 		newPermissionCommand(),
+		newDLQCommand(),
+		newSQLCommand(),
 		newSagaCommand(),
 		newBenchCommand(),
 		newVersionCommand(),

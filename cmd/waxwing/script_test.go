@@ -102,6 +102,7 @@ func TestScripts(t *testing.T) {
 					"wait-for-queue":  waitForQueue,
 					"refusing-broker": refusingBroker,
 					"as":              asUser,
+					"dead-letters":    deadLetters,
 					"sagas":           sagasCommand,
 				},
 			})

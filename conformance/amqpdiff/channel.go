@@ -4,11 +4,15 @@ import "slices"
 
 // channel is what a client knows of one of its channels.
 type channel struct {
-	noAck    map[string]bool // by consumer tag
-	getNoAck bool            // of the last basic.get
-	tag      uint64          // the last that came
-	held     []held          // not settled, ascending by tag
-	settled  []held          // since the last commit, of a channel with transactions
+	noAck    map[string]bool   // by consumer tag
+	getNoAck bool              // of the last basic.get
+	getQueue string            // of the last basic.get
+	declared string            // the queue that was declared last
+	of       map[string]string // the queue of each consumer tag, cancelled or not
+	ended    map[string]bool   // consumer tags that were cancelled
+	tag      uint64            // the last that came
+	held     []held            // not settled, ascending by tag
+	settled  []held            // since the last commit, of a channel with transactions
 	tx       bool
 
 	confirming bool
@@ -17,21 +21,54 @@ type channel struct {
 	early      []string // mandatory messages that came back
 }
 
+// held is a delivery of a queue to a consumer, or an answer to basic.get.
 type held struct {
-	tag   uint64
-	label string
+	tag      uint64
+	label    string
+	queue    string
+	consumer string // "" of basic.get
 }
 
-func newChannel() *channel { return &channel{noAck: map[string]bool{}} }
+func newChannel() *channel {
+	return &channel{noAck: map[string]bool{}, of: map[string]string{}, ended: map[string]bool{}}
+}
 
 // deliver takes a delivery; tags have to ascend by one.
-func (ch *channel) deliver(o *Outcome, where string, tag uint64, noAck bool, label string) {
-	if tag != ch.tag+1 {
-		o.add(where+" tags", "%d after %d", tag, ch.tag)
+func (ch *channel) deliver(o *Outcome, where string, noAck bool, h held) {
+	if h.tag != ch.tag+1 {
+		o.add(where+" tags", "%d after %d", h.tag, ch.tag)
 	}
-	ch.tag = tag
+	ch.tag = h.tag
 	if !noAck {
-		ch.held = append(ch.held, held{tag, label})
+		ch.held = append(ch.held, h)
+	}
+}
+
+// holding is how many answers to basic.get, and how many consumers that were
+// cancelled, hold messages of a queue.
+func (ch *channel) holding(queue string) (n int) {
+	cancelled := map[string]bool{}
+	for _, h := range slices.Concat(ch.held, ch.settled) {
+		switch {
+		case h.queue != queue:
+		case h.consumer == "":
+			n++
+		case ch.ended[h.consumer]:
+			cancelled[h.consumer] = true
+		}
+	}
+	return n + len(cancelled)
+}
+
+// forget takes note that what is held of a queue is nobody's, since the queue is
+// gone.
+func (ch *channel) forget(queue string) {
+	for _, all := range [][]held{ch.held, ch.settled} {
+		for i := range all {
+			if all[i].queue == queue {
+				all[i].queue = ""
+			}
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ func TestDifferential(t *testing.T) {
 	p := all[0]
 	t.Run("junk", func(t *testing.T) { allJunk(t, p) })
 	t.Run("intended", func(t *testing.T) { intended(t, p) })
+	t.Run("alike", func(t *testing.T) { alike(t, p) })
 	t.Run("handover", func(t *testing.T) { handover(t, p) })
 	t.Run("rare", func(t *testing.T) { rare(t, p) })
 	t.Run("scripts", func(t *testing.T) { scripts(t, all, n) })
@@ -100,7 +101,7 @@ func (r *run) script(p *Pair, seed uint64) {
 	case found.Known != "":
 		r.known[found.Known]++
 	default:
-		report(r.t, p, seed) // the others wait for the lock meanwhile: it is quieter so
+		report(r.t, p, seed, found) // the others wait for the lock meanwhile: it is quieter so
 		if r.bad++; r.bad >= *most {
 			r.over.Store(true)
 			r.t.Errorf("stopped at seed %d", seed)
@@ -137,15 +138,15 @@ func handover(t *testing.T, p *Pair) {
 	}
 }
 
-// report shrinks a script and says what it shows.
-func report(t *testing.T, p *Pair, seed uint64) {
+// report shrinks the script of a seed, which showed first, and says what it shows.
+func report(t *testing.T, p *Pair, seed uint64, first *Found) {
 	script, found, err := p.Shrink(Generate(seed), shrinkTries)
 	if err != nil {
 		t.Errorf("seed %d: %v", seed, err)
 		return
 	}
 	if found == nil {
-		t.Errorf("seed %d: a difference that comes and goes", seed)
+		t.Errorf("seed %d: a difference that comes and goes, at step %d:\n%v", seed, first.Step, first)
 		return
 	}
 	var b strings.Builder

@@ -32,8 +32,9 @@ func wordsDiffer(name string, of func(script []Step) bool, without func(lines []
 
 // differences are all of them.
 var differences = []Difference{
-	{Name: "rabbitmq-fails", Is: func(_ []Step, _ int, waxwing, rabbit []string) bool {
-		return has(rabbit, "connection.close ReplyCode=541") && !has(waxwing, "ReplyCode=541")
+	{Name: "rabbitmq-fails", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
+		m := method[*wire.QueueDeclare](script, at)
+		return m != nil && m.Queue == "" && has(rabbit, "connection.close ReplyCode=541") && has(waxwing, "channel.close ReplyCode=406")
 	}},
 	{Name: "unknown-method", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return has(waxwing, "connection.close ReplyCode=540") && has(rabbit, "ended", "without a word")
@@ -53,27 +54,9 @@ var differences = []Difference{
 	{Name: "quorum-exclusive-consumer", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return method[*wire.BasicConsume](script, at) != nil && has(waxwing, "channel.close ReplyCode=403") && !has(rabbit, "channel.close") && declares(script, quorum)
 	}},
-	{Name: "delivery-limit-type", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		m := method[*wire.QueueDeclare](script, at)
-		return m != nil && deliveryLimitOfNoNumber(m.Arguments) && has(waxwing, "channel.close ReplyCode=406") && !has(rabbit, "channel.close")
-	}},
-	{Name: "quorum-reject-publish", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return declares(script, quorumThatRejects) && sameEnds(waxwing, rabbit)
-	}},
-	{Name: "tx-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		if method[*wire.TxCommit](script, at) == nil { // or what came of one earlier
-			before := slices.ContainsFunc(script[:at], func(s Step) bool { _, ok := s.Method.(*wire.TxCommit); return ok })
-			return before && declares(script, deadLetters) && slices.Equal(unordered(waxwing), unordered(rabbit))
-		}
-		refused := has(waxwing, "channel.close ReplyCode=406") && has(rabbit, "tx.commit-ok") && declares(script, rejects)
-		return refused || slices.Equal(unordered(waxwing), unordered(rabbit))
-	}},
-	{Name: "unbind-exclusive", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return method[*wire.QueueUnbind](script, at) != nil && has(waxwing, "channel.close ReplyCode=405") && has(rabbit, "queue.unbind-ok")
-	}},
-	{Name: "priority-expiry", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return declares(script, priorities) && slices.ContainsFunc(script, expires) && sameEnds(waxwing, rabbit)
-	}},
+	{Name: "quorum-reject-publish", Is: takesMore},
+	{Name: "tx-is-atomic", Is: commits},
+	{Name: "priority-expiry", Is: keepsExpired},
 	wordsDiffer("dead-letter-delivery-count", func(script []Step) bool { return declares(script, quorum) }, withoutCounts),
 	{Name: "close-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		ends := at == len(script) || script[at].Leave || method[*wire.ChannelClose](script, at) != nil
@@ -84,21 +67,151 @@ var differences = []Difference{
 		atOnce := method[*wire.BasicPublish](script, at) != nil && expiresAtOnce(script[at]) || declares(script, keepsNothing)
 		return atOnce && declares(script, deadLetters) && declares(script, quorum) && sameEnds(waxwing, rabbit)
 	}},
-	{Name: "quorum-fading-consumer", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return has(waxwing, " consumer ") && declares(script, quorumThatFades) && slices.ContainsFunc(script, hasPriority) && sameEnds(waxwing, rabbit)
-	}},
+	{Name: "quorum-fading-consumer", Is: goesOn},
 	{Name: "quorum-requeue-priority", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return declares(script, quorumWithoutLimit) && slices.ContainsFunc(script, isHigh) && slices.ContainsFunc(script, requeues) &&
 			slices.Equal(streams(waxwing), streams(rabbit)) && sameEnds(waxwing, rabbit)
 	}},
-	{Name: "qos-counts-get", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
-		return slices.ContainsFunc(script, limitsChannel) && slices.ContainsFunc(script, gets) && sameEnds(waxwing, rabbit)
-	}},
+	{Name: "qos-counts-get", Is: delivers},
 	{Name: "qos-turn", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
 		return sharesLimit(script) && !slices.ContainsFunc(onlyIn(waxwing, rabbit), isNoDelivery) && !slices.ContainsFunc(onlyIn(rabbit, waxwing), isNoDelivery) &&
 			(deliveries(waxwing) == deliveries(rabbit) || slices.ContainsFunc(script, withoutAcks))
 	}},
+	{Name: "mandatory-reply", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
+		returned := onlyIn(rabbit, waxwing)
+		m := method[*wire.BasicPublish](script, at)
+		return m != nil && m.Mandatory && len(returned) == 1 && has(returned, " return ", `key "@`) && len(onlyIn(waxwing, rabbit)) == 0
+	}},
 	wordsDiffer("dead-letter-cc", func([]Step) bool { return true }, withoutCC),
+}
+
+// commits is tx-is-atomic: what a transaction publishes and gives back is delivered in
+// another order, to other consumers, or is over a limit.
+func commits(script []Step, at int, waxwing, rabbit []string) bool {
+	if method[*wire.TxCommit](script, at) == nil { // or what came of one earlier
+		before := slices.ContainsFunc(script[:at], func(s Step) bool { _, ok := s.Method.(*wire.TxCommit); return ok })
+		return before && declares(script, deadLetters) && slices.Equal(unordered(waxwing), unordered(rabbit))
+	}
+	if has(waxwing, "channel.close ReplyCode=406") && has(rabbit, "tx.commit-ok") && declares(script, rejects) {
+		return true
+	}
+	waxwing, rabbit = whoever(waxwing), whoever(rabbit)
+	if slices.Equal(waxwing, rabbit) {
+		return true
+	}
+	dropped := func(line string) bool { return isMessage(line) && strings.Contains(line, "reason:S(maxlen)") }
+	return declares(script, limited) && messages(waxwing) <= messages(rabbit) && sameConsumers(waxwing, rabbit) &&
+		!slices.ContainsFunc(onlyThere(waxwing, rabbit), func(line string) bool { return !isCount(line) && !dropped(line) }) &&
+		!slices.ContainsFunc(onlyThere(rabbit, waxwing), func(line string) bool { return !isCount(line) && !isMessage(line) })
+}
+
+// goesOn is quorum-fading-consumer: a consumer of a quorum queue with a single active
+// one gets from Waxwing what RabbitMQ still has in that queue.
+func goesOn(script []Step, _ int, waxwing, rabbit []string) bool {
+	for _, line := range slices.Concat(onlyIn(waxwing, rabbit), onlyIn(rabbit, waxwing)) {
+		if name, ok := queueOf(script, line); !ok || !declared(script, name, quorumThatFades) {
+			return false
+		}
+	}
+	return slices.ContainsFunc(script, hasPriority) && deliveries(waxwing) > deliveries(rabbit) && messages(waxwing) == messages(rabbit) && sameConsumers(waxwing, rabbit)
+}
+
+// takesMore is quorum-reject-publish: of what is published to a quorum queue with
+// reject-publish one broker takes more than the other. It concerns whether a message
+// is confirmed, and what that queue has and delivers.
+func takesMore(script []Step, at int, waxwing, rabbit []string) bool {
+	concerned := func(line string) bool {
+		name, ok := queueOf(script, line)
+		return ok && declared(script, name, quorumThatRejects) || strings.Contains(line, " confirm ")
+	}
+	for _, line := range slices.Concat(onlyIn(waxwing, rabbit), onlyIn(rabbit, waxwing)) {
+		if !concerned(line) {
+			return false
+		}
+	}
+	return declares(script, quorumThatRejects) && sameConsumers(waxwing, rabbit) && eachAtMostOnce(script, at, waxwing, rabbit)
+}
+
+// eachAtMostOnce says whether a step that publishes one message, and settles none,
+// makes one message of difference in a queue at most.
+func eachAtMostOnce(script []Step, at int, waxwing, rabbit []string) bool {
+	if method[*wire.BasicPublish](script, at) == nil {
+		return true
+	}
+	for _, line := range waxwing {
+		if name, ok := queueOf(script, line); ok {
+			if d := messagesOf(script, waxwing, name) - messagesOf(script, rabbit, name); d < -1 || d > 1 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// keepsExpired is priority-expiry: RabbitMQ has messages in a queue with priorities
+// that Waxwing has not any more, and Waxwing has their dead letters.
+func keepsExpired(script []Step, _ int, waxwing, rabbit []string) bool {
+	if !declares(script, priorities) || !slices.ContainsFunc(script, expires) || messages(waxwing) > messages(rabbit) || !sameConsumers(waxwing, rabbit) {
+		return false
+	}
+	for _, line := range onlyIn(waxwing, rabbit) {
+		name, ok := queueOf(script, line)
+		switch {
+		case !ok:
+			return false
+		case isCount(line):
+			more := messagesOf(script, waxwing, name) - messagesOf(script, rabbit, name)
+			if more < 0 && !declared(script, name, priorities) || more > 0 && !declares(script, prioritiesAndDeadLetters) {
+				return false
+			}
+		}
+	}
+	for _, line := range onlyThere(waxwing, rabbit) {
+		if isMessage(line) && !strings.Contains(line, "reason:S(expired)") {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(onlyThere(rabbit, waxwing), func(line string) bool { return !isCount(line) })
+}
+
+// delivers is qos-counts-get: a channel with a global limit that has got messages
+// gets more deliveries from Waxwing. What RabbitMQ does not deliver there is in the
+// queue, or another consumer gets it.
+func delivers(script []Step, _ int, waxwing, rabbit []string) bool {
+	got := map[string]bool{}
+	more := 0
+	for _, line := range waxwing {
+		if strings.Contains(line, " consumer ") {
+			got[what(line)] = true
+			more += countsGets(script, line)
+		}
+	}
+	for _, line := range rabbit {
+		if strings.Contains(line, " consumer ") {
+			if !got[what(line)] {
+				return false
+			}
+			more -= countsGets(script, line)
+		}
+	}
+	return more > 0 && messages(waxwing) == messages(rabbit) && sameConsumers(waxwing, rabbit) &&
+		!slices.ContainsFunc(onlyIn(waxwing, rabbit), isNoDelivery) && !slices.ContainsFunc(onlyIn(rabbit, waxwing), isNoDelivery)
+}
+
+// countsGets is 1 for a delivery on a channel that has a global limit and messages of
+// basic.get, and 0 for others.
+func countsGets(script []Step, line string) int {
+	m := ofConsumer.FindStringSubmatch(line)
+	limits, got := false, false
+	for _, s := range script {
+		if onChannel(s, m) {
+			limits, got = limits || limitsChannel(s), got || gets(s)
+		}
+	}
+	if limits && got {
+		return 1
+	}
+	return 0
 }
 
 // method is the method of a step, nil if it is no such one.
@@ -170,15 +283,16 @@ func hasPriority(s Step) bool {
 	return ok
 }
 
-func deliveryLimitOfNoNumber(t wire.Table) bool {
-	v, ok := t.Get("x-delivery-limit")
-	_, number := v.Int()
-	return ok && !number
-}
-
 func deadLetters(t wire.Table) bool {
 	_, ok := t.Get("x-dead-letter-exchange")
 	return ok
+}
+
+// limited says whether a queue drops what is over a limit.
+func limited(t wire.Table) bool {
+	_, messages := t.Get("x-max-length")
+	_, bytes := t.Get("x-max-length-bytes")
+	return messages || bytes
 }
 
 // keepsNothing says whether a queue dead-letters all that comes.
@@ -267,6 +381,8 @@ func priorities(t wire.Table) bool {
 	_, ok := t.Get("x-max-priority")
 	return ok
 }
+
+func prioritiesAndDeadLetters(t wire.Table) bool { return priorities(t) && deadLetters(t) }
 
 // expires says whether a step publishes something that is to expire, or has a
 // queue do so.

@@ -13,8 +13,9 @@
 // Compared loosely or not at all: texts of errors; names that a broker makes
 // up, which count by the order in which they appear; the times in x-death; in
 // which order things of different consumers come on one channel. Intended
-// differences are named in differences.go, each with a test, and explained in
-// docs/rabbitmq-differences.md.
+// differences are named in differences.go and counts.go, each with a script that
+// shows it, and explained in docs/rabbitmq-differences.md. At most of them a script
+// ends; where one is of what becomes of messages, account.go says which.
 //
 // Environment: WAXWING_AMQP and RABBITMQ_AMQP, HOST:PORT each, are running
 // brokers to use instead of those that the test starts.

@@ -47,10 +47,10 @@ func (s *side) record(o *Outcome, l *link, at int, e event) {
 	case *wire.BasicDeliver:
 		tag := s.label(m.ConsumerTag)
 		o.add(where+" consumer "+tag, "%s", s.message(m.Redelivered, m.Exchange, m.RoutingKey, e))
-		ch.deliver(o, where, m.DeliveryTag, ch.noAck[m.ConsumerTag], tag+" "+identity(e))
+		ch.deliver(o, where, ch.noAck[m.ConsumerTag], held{m.DeliveryTag, tag + " " + identity(e), ch.of[m.ConsumerTag], m.ConsumerTag})
 	case *wire.BasicGetOk:
 		o.add(where+" answer", "get-ok left=%d %s", m.MessageCount, s.message(m.Redelivered, m.Exchange, m.RoutingKey, e))
-		ch.deliver(o, where, m.DeliveryTag, ch.getNoAck, "get "+identity(e))
+		ch.deliver(o, where, ch.getNoAck, held{m.DeliveryTag, "get " + identity(e), ch.getQueue, ""})
 	case *wire.BasicReturn:
 		o.add(where+" return", "%d %s", m.ReplyCode, s.message(false, m.Exchange, m.RoutingKey, e))
 		ch.returned(identity(e))
@@ -61,6 +61,7 @@ func (s *side) record(o *Outcome, l *link, at int, e event) {
 	case *wire.BasicCancel:
 		o.add(where+" cancelled "+s.label(m.ConsumerTag), "")
 	case *wire.QueueDeclareOk:
+		ch.declared = m.Queue
 		o.add(where+" answer", "%v %q messages=%d%s", m.ID(), s.label(m.Queue), m.MessageCount, s.consumers(m))
 	case *wire.BasicConsumeOk:
 		o.add(where+" answer", "%v %q", m.ID(), s.label(m.ConsumerTag))
@@ -79,6 +80,9 @@ func (s *side) message(redelivered bool, exchange, key string, e event) string {
 	if redelivered {
 		again = " again"
 	}
+	if p := e.properties.Decode(); p.Flags.Has(wire.PropReplyTo) {
+		s.label(p.ReplyTo)
+	}
 	return fmt.Sprintf("%q from %q key %q%s %s", e.body, exchange, s.label(key), again, s.relabel(propertiesText(e.properties)))
 }
 
@@ -88,10 +92,13 @@ func identity(e event) string {
 	return string(id)
 }
 
+// madeUp is how names begin that a broker makes up.
+var madeUp = []string{"amq.gen-", "amq.ctag-", "amq.rabbitmq.reply-to."}
+
 // label is a name as it is compared: what the broker made up counts by the
 // order of appearance.
 func (s *side) label(name string) string {
-	if !strings.HasPrefix(name, "amq.gen-") && !strings.HasPrefix(name, "amq.ctag-") {
+	if !slices.ContainsFunc(madeUp, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
 		return name
 	}
 	i := slices.Index(s.made, name)

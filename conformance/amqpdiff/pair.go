@@ -12,7 +12,8 @@ import (
 // A Pair is the two brokers that are compared. One script at a time.
 type Pair struct {
 	waxwing, rabbit *side
-	// Seen counts what RabbitMQ's outcomes showed: see sights.
+	// Seen counts what RabbitMQ's outcomes showed: see sights, and
+	// quorumConsumers.
 	Seen map[string]int
 }
 
@@ -134,7 +135,10 @@ func (p *Pair) compare(script []Step, at int, do func(*side) (*Outcome, error)) 
 	if err != nil {
 		return nil, fmt.Errorf("step %d: %w", at, err)
 	}
-	a, b := outcomes[0].Lines(), outcomes[1].Lines()
+	a, b, counted := agreeOnConsumers(script, outcomes[0].Lines(), outcomes[1].Lines())
+	if counted {
+		p.Seen[quorumConsumers]++
+	}
 	p.see(b)
 	if slices.Equal(a, b) {
 		return nil, nil

@@ -267,11 +267,19 @@ func (s *side) count() (string, error) {
 	return b.String(), nil
 }
 
-// consumers is the number of consumers, in scripts without quorum queues: those
-// count clients that have got a message, or had a consumer, as consumers too.
+// consumers is the number of consumers and, in scripts with quorum queues, of who
+// else holds messages: see quorum-consumers.
 func (s *side) consumers(ok *wire.QueueDeclareOk) string {
 	if s.quorum {
-		return ""
+		holding := 0
+		for _, l := range s.links {
+			if l != nil {
+				for _, ch := range l.channels {
+					holding += ch.holding(ok.Queue)
+				}
+			}
+		}
+		return fmt.Sprintf(" consumers=%d holding=%d", ok.ConsumerCount, holding)
 	}
 	return fmt.Sprintf(" consumers=%d", ok.ConsumerCount)
 }

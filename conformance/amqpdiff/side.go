@@ -1,6 +1,7 @@
 package amqpdiff
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -265,9 +266,12 @@ func (s *side) aim(ch *channel, m wire.Method, t *Settle) bool {
 func (s *side) expect(ch *channel, at int, m wire.Method, c *Content) {
 	switch m := m.(type) {
 	case *wire.BasicConsume:
-		ch.noAck[m.ConsumerTag] = m.NoAck
+		ch.noAck[m.ConsumerTag], ch.of[m.ConsumerTag] = m.NoAck, cmp.Or(m.Queue, ch.declared)
+		delete(ch.ended, m.ConsumerTag)
+	case *wire.BasicCancel:
+		ch.ended[m.ConsumerTag] = true
 	case *wire.BasicGet:
-		ch.getNoAck = m.NoAck
+		ch.getNoAck, ch.getQueue = m.NoAck, cmp.Or(m.Queue, ch.declared)
 	case *wire.BasicRecover:
 		ch.settle(0, true)
 	case *wire.BasicRecoverAsync:
@@ -293,8 +297,19 @@ func (s *side) expect(ch *channel, at int, m wire.Method, c *Content) {
 		if !slices.Contains(s.exchanges, m.Exchange) {
 			s.exchanges = append(s.exchanges, m.Exchange)
 		}
+	case *wire.QueueDelete:
+		for _, l := range s.links {
+			if l != nil {
+				for _, other := range l.channels {
+					other.forget(cmp.Or(m.Queue, ch.declared))
+				}
+			}
+		}
 	case *wire.QueueDeclare:
 		s.quorum = s.quorum || quorum(m.Arguments)
+		if m.NoWait && m.Queue != "" {
+			ch.declared = m.Queue
+		}
 		if m.NoWait && m.Queue != "" && s.knows(m.Queue) < 0 {
 			s.queues = append(s.queues, knownQueue{name: m.Queue, owner: at})
 		}

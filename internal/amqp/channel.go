@@ -120,8 +120,10 @@ func (u *unacked) trim() {
 	}
 }
 
-// giveBack takes deliveries in that were taken.
+// giveBack takes deliveries in that were taken. What take left of them goes, or it
+// would be found instead.
 func (u *unacked) giveBack(hs []held) {
+	u.list = slices.DeleteFunc(u.list, func(h held) bool { return h.done })
 	u.list = append(u.list, hs...)
 	u.n += len(hs)
 	slices.SortFunc(u.list, func(a, b held) int {

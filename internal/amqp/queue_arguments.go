@@ -73,6 +73,20 @@ func ofAnother(kind queue.Kind, argument string) bool {
 // negative limit there is none.
 const quorumDeliveryLimit = 20
 
+// deliveryLimit reads x-delivery-limit as RabbitMQ does: what is no number is
+// taken, and is a limit that no message reaches.
+func deliveryLimit(v wire.Value) int32 {
+	limit := float64(math.MaxInt32)
+	if n, ok := v.Int(); ok {
+		limit = float64(n)
+	} else if f, ok := v.Float(); ok {
+		limit = math.Floor(f)
+	} else if v.Kind() == wire.KindVoid {
+		limit = quorumDeliveryLimit
+	}
+	return int32(min(max(limit, queue.None), math.MaxInt32))
+}
+
 // checkQuorum refuses what quorum queues cannot be (RabbitMQ, "Quorum Queues").
 func checkQuorum(s *queue.Spec, m *wire.QueueDeclare, generated bool) error {
 	switch {
@@ -115,9 +129,7 @@ func (c *conn) queueArgument(s *queue.Spec, key string, v wire.Value) error {
 			st.MaxPriority = max(uint8(n), 1) // 0 means 1, as in RabbitMQ
 		}
 	case "x-delivery-limit":
-		if n, err = wholeNumber(v, math.MinInt64, anyNumber); err == nil {
-			st.DeliveryLimit = int32(min(max(n, queue.None), math.MaxInt32))
-		}
+		st.DeliveryLimit = deliveryLimit(v)
 	case "x-single-active-consumer":
 		var ok bool
 		if st.SingleActive, ok = v.Bool(); !ok {

@@ -71,6 +71,8 @@ func TestQueueArguments(t *testing.T) {
 		{"quorum", "x-delivery-limit", 1, 0},
 		{"quorum", "x-delivery-limit", -5, 0},
 		{"quorum", "x-delivery-limit", int64(1) << 40, 0},
+		{"quorum", "x-delivery-limit", "1", 0},
+		{"quorum", "x-delivery-limit", 1.5, 0},
 		{"quorum", "x-max-priority", 0, 406},
 		{"quorum", "x-queue-mode", "lazy", 406},
 		{"quorum", "x-queue-version", 2, 406},
@@ -131,6 +133,34 @@ func TestDeclareAgain(t *testing.T) {
 		_, err := ch.QueueDeclarePassive("", true, false, false, false, nil)
 		return err
 	})
+}
+
+// TestBindingsOfAnother: ending a binding of a queue that is another connection's
+// is refused if the binding is there, and making one if its exchange is.
+func TestBindingsOfAnother(t *testing.T) {
+	n := start(t)
+	mine, other := n.dial(), n.dial()
+	ch := must(mine.Channel())(t)
+	must(ch.QueueDeclare("mine", false, false, true, false, nil))(t)
+	bound := amqp091.Table{"a": int32(1)}
+	if err := ch.QueueBind("mine", "k", "amq.headers", false, bound); err != nil {
+		t.Fatal(err)
+	}
+	unbind := func(key, exchange string, args amqp091.Table) func(*amqp091.Channel) error {
+		return func(ch *amqp091.Channel) error { return ch.QueueUnbind("mine", key, exchange, args) }
+	}
+	n.refuses(other, "unbind", 405, unbind("k", "amq.headers", bound))
+	n.refuses(other, "unbind with another key", 0, unbind("l", "amq.headers", bound))
+	n.refuses(other, "unbind with other arguments", 0, unbind("k", "amq.headers", amqp091.Table{"a": int32(2)}))
+	n.refuses(other, "unbind another exchange", 0, unbind("k", "amq.topic", bound))
+	n.refuses(other, "unbind an exchange that is not there", 0, unbind("k", "nobody", bound))
+	bind := func(exchange string) func(*amqp091.Channel) error {
+		return func(ch *amqp091.Channel) error { return ch.QueueBind("mine", "l", exchange, false, nil) }
+	}
+	n.refuses(other, "bind", 405, bind("amq.topic"))
+	n.refuses(other, "bind to an exchange that is not there", 404, bind("nobody"))
+	n.refuses(mine, "unbind what is one's own", 0, unbind("k", "amq.headers", bound))
+	n.refuses(other, "unbind once it is gone", 0, unbind("k", "amq.headers", bound))
 }
 
 // TestRefusalsOfConsumers: which consumers may not be.

@@ -3,6 +3,7 @@ package amqp_test
 import (
 	"context"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,7 @@ type node struct {
 	methods methodNames
 	content int64 // Config.ContentBytesMax
 	shards  int
+	checks  time.Duration // how often retention is looked at; 0: the default
 }
 
 // start runs a broker in memory until the test ends.
@@ -48,7 +50,11 @@ func (n *node) open() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.broker, err = broker.Open(context.Background(), broker.Config{Engine: eng, Shards: n.shards})
+	cfg := broker.Config{Engine: eng, Shards: n.shards}
+	if n.checks > 0 {
+		cfg.Settings = map[string]string{"log.retention.check.interval.ms": strconv.FormatInt(n.checks.Milliseconds(), 10)}
+	}
+	n.broker, err = broker.Open(context.Background(), cfg)
 	if err != nil {
 		n.t.Fatal(err)
 	}

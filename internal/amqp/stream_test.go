@@ -3,12 +3,14 @@ package amqp_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 	"github.com/waxwing-mq/waxwing/internal/record"
 )
 
@@ -186,6 +188,55 @@ func TestStreamOffsets(t *testing.T) {
 	n.produce("s", record.Record{Timestamp: 1, Value: []byte{77}})
 	if d := <-next; d.Body[0] != 77 {
 		t.Errorf("next: message %d", d.Body[0])
+	}
+}
+
+// TestStreamRetention: of a stream with x-max-age what is older goes, and of one with
+// x-max-length-bytes what is too much; consumers begin behind it.
+func TestStreamRetention(t *testing.T) {
+	n := &node{t: t, disk: mem.New(mem.Options{FileBytes: 8 << 20}), checks: time.Millisecond}
+	n.open()
+	t.Cleanup(func() { n.stop() })
+	ch := n.channel()
+	if err := ch.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.Qos(100, 0, false); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for _, c := range []struct {
+		argument string
+		value    any
+		first    byte // that is kept of six
+	}{
+		{"x-max-age", "1h", 3}, {"x-max-length-bytes", int64(20_000), 3}, {"x-max-age", "7D", 0},
+	} {
+		name := fmt.Sprint(c.argument, c.value)
+		must(ch.QueueDeclare(name, true, false, false, false, amqp091.Table{"x-queue-type": "stream", c.argument: c.value}))(t)
+		for i := range byte(6) {
+			body := bytes.Repeat([]byte{i}, 8000)
+			at := now.Add(time.Duration(int(i)-5) * 25 * time.Minute) // 125 minutes ago, and so on
+			if err := publishConfirmed(ch, "", name, amqp091.Publishing{Timestamp: at, Body: body}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := 6 - int(c.first)
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			q := must(ch.QueueDeclarePassive(name, true, false, false, false, nil))(t)
+			if q.Messages == want {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: %d messages, want %d", name, q.Messages, want)
+			}
+		}
+		ds := must(ch.Consume(name, name, false, false, false, false, amqp091.Table{"x-stream-offset": "first"}))(t)
+		for i := c.first; i < 6; i++ {
+			if d := <-ds; d.Body[0] != i || d.Headers["x-stream-offset"] != int64(i) {
+				t.Fatalf("%s: message %d at %v, want %d", name, d.Body[0], d.Headers["x-stream-offset"], i)
+			}
+		}
 	}
 }
 

@@ -106,3 +106,54 @@ func TestTransactionToADeletedQueue(t *testing.T) {
 		})
 	}
 }
+
+// TestRollbackOfAcknowledgementsOutOfTurn: what was acknowledged before an earlier
+// delivery, and taken back, can be acknowledged again.
+func TestRollbackOfAcknowledgementsOutOfTurn(t *testing.T) {
+	n := start(t)
+	ch := n.channel()
+	must(ch.QueueDeclare("q", true, false, false, false, nil))(t)
+	if err := ch.Tx(); err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{"a", "b", "c"} {
+		if err := ch.Publish("", "q", false, false, amqp091.Publishing{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ch.TxCommit(); err != nil {
+		t.Fatal(err)
+	}
+	var tags []uint64
+	for range 3 {
+		d, ok, err := ch.Get("q", false)
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		tags = append(tags, d.DeliveryTag)
+	}
+	for range 2 { // a second time finds what the first left
+		for _, i := range []int{1, 2} {
+			if err := ch.Ack(tags[i], false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := ch.TxRollback(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, i := range []int{1, 0, 2} {
+		if err := ch.Ack(tags[i], false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ch.TxCommit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if q := must(n.channel().QueueDeclarePassive("q", true, false, false, false, nil))(t); q.Messages != 0 {
+		t.Errorf("%d messages came back", q.Messages)
+	}
+}

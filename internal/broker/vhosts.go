@@ -99,6 +99,12 @@ func (v *VHost) Exchanges() []route.Exchange { return v.shard.routes.Exchanges(v
 // Bindings lists the bindings, those of the default exchange left out.
 func (v *VHost) Bindings() []route.Binding { return v.shard.routes.Bindings(v.name) }
 
+// Bound says whether a binding is there. VHost is filled in.
+func (v *VHost) Bound(b route.Bind) bool {
+	b.VHost = v.name
+	return v.shard.routes.Bound(b)
+}
+
 // CheckExchange says whether there is an exchange of that name, as a passive
 // declaration asks. The error is a *route.Error.
 func (v *VHost) CheckExchange(name string) error {

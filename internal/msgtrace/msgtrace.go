@@ -114,6 +114,7 @@ func Process(ctx context.Context, t trace.Tracer, system, consumer string, d *bu
 // End ends a span, saying whether it failed.
 func End(span trace.Span, err error) {
 	if err != nil {
+		span.SetAttributes(semconv.ErrorType(err))
 		span.SetStatus(codes.Error, err.Error())
 		span.RecordError(err)
 	}

@@ -69,7 +69,7 @@ func startPostgres(s *server) error {
 	}
 	s.admin = "postgres://waxwing@127.0.0.1:" + port + "/admin?sslmode=disable"
 	if s.process, err = s.run(bin, "-D", data, "-p", port, "-h", "127.0.0.1", "-k", s.dir,
-		"-c", "fsync="+fsync, "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "deadlock_timeout=100ms"); err != nil {
+		"-c", "fsync="+fsync, "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "deadlock_timeout=100ms", "-c", "max_prepared_transactions=10"); err != nil {
 		return err
 	}
 	return s.createAdmin("postgres", "/admin", "/postgres")

@@ -81,6 +81,18 @@ func (t *Table) BindingsTo(vhost string, d Destination) []Binding {
 	return t.state.bindingsTo(vhost, d)
 }
 
+// Bound says whether a binding is there.
+func (t *Table) Bound(b Bind) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	x, err := t.find(b.VHost, b.Source)
+	if err != nil {
+		return false
+	}
+	e := b.binding()
+	return x.from[e.identity()] != nil
+}
+
 // Message is what exchanges match on.
 type Message struct {
 	Keys   []string // the routing key, then those of CC and BCC; at least one
