@@ -8,8 +8,7 @@
 //	})
 //	ob.Wake()
 //
-// Events with the same topic and key are published in the order of their ids. That
-// is the order in which their transactions committed if a transaction locks what
-// the key stands for (updates its row, say) before it publishes; nothing can order
-// transactions that do not meet anywhere.
+// Events with the same topic and key are published in the order in which their
+// transactions committed: until the first has committed, the second waits in
+// Publish.
 package outbox

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -47,6 +46,8 @@ type Outbox[TX any] struct {
 	tracer trace.Tracer
 	wake   *signal
 	max    int // bytes of an event
+
+	callerLocks bool
 }
 
 // An Option changes what New makes.
@@ -57,6 +58,8 @@ type options struct {
 	now    func() time.Time
 	traces trace.TracerProvider
 	max    int
+
+	callerLocks bool
 }
 
 // Source names the service that events are from (CloudEvents' source).
@@ -77,6 +80,12 @@ func MaxBytes(n int) Option { return func(o *options) { o.max = n } }
 // ID or content type than what every database can hold.
 var ErrTooLarge = errors.New("outbox: an event is too large")
 
+// CallerLocks says that every transaction that publishes an event of a key holds a
+// lock that stands for the key already, such as that of the row that it has
+// updated. Publish then takes none itself. Where that does not hold, an inbox can
+// skip an event that commits late.
+func CallerLocks() Option { return func(o *options) { o.callerLocks = true } }
+
 // New is an outbox in a database whose tables sqldb.Migrate has made. It does not
 // use the database yet.
 func New[TX any](db *sqldb.DB[TX], opts ...Option) *Outbox[TX] {
@@ -84,19 +93,39 @@ func New[TX any](db *sqldb.DB[TX], opts ...Option) *Outbox[TX] {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	return &Outbox[TX]{db: db, source: o.source, now: o.now, tracer: msgtrace.Tracer(o.traces), wake: newSignal(), max: o.max}
+	return &Outbox[TX]{db: db, source: o.source, now: o.now, tracer: msgtrace.Tracer(o.traces), wake: newSignal(), max: o.max, callerLocks: o.callerLocks}
 }
 
 // Publish writes events in the caller's transaction. They are published, in order
 // per key, once it has committed, and never if it does not. Call Wake after the
 // commit, or use InTx; otherwise the relay's next look finds them.
+//
+// Until the transaction ends, others that publish events of the same topic and key
+// wait, so that ids are in the order of the commits; two transactions that publish
+// the same keys in different orders may so deadlock, which the database ends by
+// an error of one of them. CallerLocks turns that off.
 func (o *Outbox[TX]) Publish(ctx context.Context, tx TX, events ...Event) error {
-	for len(events) > 0 {
-		n := min(len(events), rowsPerInsert)
-		if err := o.insert(ctx, o.db.Bind(tx), events[:n]); err != nil {
+	c := o.db.Bind(tx)
+	msgs := make([]bus.Message, len(events))
+	for i := range events {
+		var err error
+		if msgs[i], err = o.message(ctx, &events[i]); err != nil {
 			return err
 		}
-		events = events[n:]
+	}
+	var locks []int32
+	if !o.callerLocks {
+		locks = slotsOf(msgs)
+	}
+	if err := lockKeys(ctx, c, o.db.Dialect(), locks); err != nil {
+		return fmt.Errorf("outbox: %w", err)
+	}
+	for len(msgs) > 0 {
+		n := min(len(msgs), rowsPerInsert)
+		if err := o.insert(ctx, c, msgs[:n], locks); err != nil {
+			return fmt.Errorf("outbox: %w", err)
+		}
+		msgs, locks = msgs[n:], nil // the first insert has taken all locks
 	}
 	return nil
 }
@@ -106,23 +135,22 @@ const rowsPerInsert = 100
 
 var columns = []string{"bucket", "topic", "msg_key", "event_id", "event_type", "content_type", "headers", "body", "created_us"}
 
-// insert writes events by one statement, whose rows get ids in their order.
-func (o *Outbox[TX]) insert(ctx context.Context, c sqltx.Conn, events []Event) error {
+// insert writes messages by one statement, whose rows get ids in their order.
+func (o *Outbox[TX]) insert(ctx context.Context, c sqltx.Conn, msgs []bus.Message, locks []int32) error {
 	now := o.now().UnixMicro()
-	row := "(" + sqltx.Marks(len(columns)) + ")"
-	query := "INSERT INTO waxwing_outbox (" + strings.Join(columns, ", ") + ") VALUES " + row + strings.Repeat(", "+row, len(events)-1)
-	args := make([]any, 0, len(events)*len(columns))
-	for i := range events {
-		m, err := o.message(ctx, &events[i])
-		if err != nil {
-			return err
+	args := make([]any, 0, 1+len(msgs)*len(columns))
+	if o.db.Dialect() == sqltx.Postgres {
+		if locks == nil {
+			locks = []int32{}
 		}
-		args = append(args, bucket(&m), m.Topic, []byte(m.Key), m.ID, m.Type, m.ContentType, busrow.EncodeHeaders(m.Headers), m.Body, now)
+		args = append(args, locks)
 	}
-	if _, err := c.Exec(ctx, query, args...); err != nil {
-		return fmt.Errorf("outbox: %w", err)
+	for i := range msgs {
+		m := &msgs[i]
+		args = append(args, bucket(m), m.Topic, []byte(m.Key), m.ID, m.Type, m.ContentType, busrow.EncodeHeaders(m.Headers), m.Body, now)
 	}
-	return nil
+	_, err := c.Exec(ctx, insertion(o.db.Dialect(), len(msgs)), args...)
+	return err
 }
 
 // message is the message that an event becomes.

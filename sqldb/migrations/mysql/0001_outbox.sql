@@ -31,3 +31,10 @@ CREATE TABLE IF NOT EXISTS waxwing_meta (
   name VARCHAR(100) PRIMARY KEY,
   value TEXT NOT NULL
 ) ENGINE = InnoDB;
+-- Rows that transactions lock, so that those that publish the same key do not overlap.
+CREATE TABLE IF NOT EXISTS waxwing_outbox_slot (
+  slot SMALLINT PRIMARY KEY
+) ENGINE = InnoDB;
+INSERT IGNORE INTO waxwing_outbox_slot
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 31)
+SELECT 32 * a.i + b.i FROM n AS a, n AS b;
