@@ -16,6 +16,7 @@ import (
 type statements struct {
 	returning         bool
 	event, seq, place string
+	update            map[level]string // of a row that is there, with the same arguments
 	isParked          string
 }
 
@@ -31,9 +32,21 @@ func statementsOf(d sqltx.Dialect) statements {
 	}
 	if d == sqltx.Postgres {
 		s.returning = true
-		for _, q := range []*string{&s.event, &s.seq, &s.place} {
-			*q += " RETURNING EXISTS (SELECT 1 FROM waxwing_parked p WHERE " + parkedKey + ")"
+		s.update = map[level]string{
+			bySequence: "UPDATE waxwing_inbox_key SET seen_us = $5, seq = $6 WHERE consumer = $1 AND epoch = $2 AND topic = $3 AND msg_key = $4 AND seq < $6",
+			byPosition: "UPDATE waxwing_inbox_position SET seen_us = $4, next_offset = $5 WHERE consumer = $1 AND topic = $2 AND part = $3 AND next_offset < $5",
 		}
+		const other = " RETURNING EXISTS (SELECT 1 FROM waxwing_parked p WHERE " + parkedKey + ")"
+		s.event += other
+		s.place += other
+		const own = " RETURNING EXISTS (SELECT 1 FROM waxwing_parked p WHERE p.consumer = waxwing_inbox_key.consumer" +
+			" AND p.topic = waxwing_inbox_key.topic AND p.key_col = waxwing_inbox_key.msg_key AND p.blocks = 1)"
+		s.seq += own
+		s.update[bySequence] += own
+		s.update[byPosition] += " RETURNING EXISTS (SELECT 1 FROM waxwing_parked p WHERE p.consumer = $6 AND p.topic = $7 AND p.key_col = $8 AND p.blocks = 1)"
+	}
+	for _, q := range []*string{&s.event, &s.seq, &s.place} {
+		*q = d.Fixed(*q)
 	}
 	return s
 }
@@ -84,21 +97,50 @@ func (i *Inbox[TX]) admitted(ctx context.Context, it *item, f func(ctx context.C
 	})
 }
 
-// admitFirst begins by the statement that says all.
+// admitFirst begins by the statement that says all. Of a row that is known it is an
+// UPDATE; if that finds nothing, the message was seen, or the row is gone.
 func (i *Inbox[TX]) admitFirst(ctx context.Context, it *item, f func(ctx context.Context, tx TX, a admission) error) error {
 	if err := killpoint.At(ctx, killpoint.InboxInsert, killpoint.Before); err != nil {
 		return err
 	}
 	query, args := i.row(it)
-	args = append(args, i.consumer, it.d.Topic, it.keyCol)
+	if it.level != bySequence { // whose row has it all
+		args = append(args, i.consumer, it.d.Topic, it.keyCol)
+	}
+	hash, first := i.known.hash(it), query
+	update := i.known.has(hash)
+	if update {
+		first = i.sql.update[it.level]
+	}
 	var a admission
-	return i.db.InTxFirst(ctx, query, args, a.scan, func(ctx context.Context, tx TX) error {
+	return i.db.InTxFirst(ctx, first, args, a.scan, func(ctx context.Context, tx TX) error {
+		c := i.db.Bind(tx)
+		if update && !a.fresh {
+			if err := a.ask(ctx, c, query, args); err != nil {
+				return err
+			}
+		}
+		i.known.add(hash)
 		a.parked = a.parked && it.d.Key != ""
-		if err := i.guarded(ctx, i.db.Bind(tx), it, &a); err != nil {
+		if err := i.guarded(ctx, c, it, &a); err != nil {
 			return err
 		}
 		return f(ctx, tx, a)
 	})
+}
+
+// ask carries out a statement that begins no transaction.
+func (a *admission) ask(ctx context.Context, c sqltx.Conn, query string, args []any) error {
+	rows, err := c.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if err := a.scan(rows); err != nil {
+		return err
+	}
+	rows.Close()
+	return rows.Err()
 }
 
 // admit begins by one statement or two.

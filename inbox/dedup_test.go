@@ -247,3 +247,22 @@ func TestTransient(t *testing.T) {
 		})
 	}
 }
+
+// TestKnownRowIsGone: a row that this process remembers, and cleanup has removed, is
+// made again.
+func TestKnownRowIsGone(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
+		l := newLab(t, d)
+		in, p := l.inbox(nil), l.inbox(nil, inbox.PerPartition())
+		l.process(in, seq("1", "k", 1), seq("2", "k", 2))
+		l.process(p, at("a", 0, 0), at("b", 0, 1))
+		for _, table := range []string{"key", "position"} {
+			if _, err := l.pool.Exec("DELETE FROM waxwing_inbox_" + table); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.process(in, seq("3", "k", 3), seq("3", "k", 3), seq("2", "k", 2))
+		l.process(p, at("c", 0, 2), at("c", 0, 2))
+		l.want("1", "2", "a", "b", "3", "c")
+	})
+}

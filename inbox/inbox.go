@@ -71,6 +71,7 @@ type Inbox[TX any] struct {
 	system   atomic.Value  // string: what Run's subscriber speaks
 	wake     chan struct{} // a key of this process is due earlier than the next look
 	catchUp  catchUp
+	known    *known
 }
 
 // A handler handles a message in a transaction.
@@ -95,7 +96,7 @@ func New[TX any](db *sqldb.DB[TX], consumer string, opts ...Option) (*Inbox[TX],
 	}
 	i := &Inbox[TX]{
 		db: db, consumer: consumer, o: o, handlers: map[string]map[string]handler[TX]{},
-		tracer: msgtrace.Tracer(o.traces), sql: statementsOf(db.Dialect()), wake: make(chan struct{}, 1),
+		tracer: msgtrace.Tracer(o.traces), sql: statementsOf(db.Dialect()), wake: make(chan struct{}, 1), known: newKnown(),
 	}
 	i.m = newMetrics(consumer)
 	return i, nil

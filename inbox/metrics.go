@@ -14,12 +14,14 @@ import (
 type metrics struct {
 	duplicates, retries prometheus.Counter
 	handled             *prometheus.CounterVec
+	verdicts            map[result]prometheus.Counter
 	seconds             prometheus.Histogram
 }
 
 func newMetrics(consumer string) *metrics {
 	labels := prometheus.Labels{"consumer": consumer}
 	m := &metrics{
+		verdicts: map[result]prometheus.Counter{},
 		duplicates: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "waxwing_inbox_duplicates_total", Help: "Messages that were seen before and skipped.", ConstLabels: labels}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
@@ -32,14 +34,14 @@ func newMetrics(consumer string) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}),
 	}
 	for _, r := range []result{handled, duplicate, behind, ignored, rejected, parked, dead} {
-		m.handled.WithLabelValues(string(r))
+		m.verdicts[r] = m.handled.WithLabelValues(string(r))
 	}
 	return m
 }
 
 // done counts a message.
 func (m *metrics) done(r result) {
-	m.handled.WithLabelValues(string(r)).Inc()
+	m.verdicts[r].Inc()
 	if r == duplicate {
 		m.duplicates.Inc()
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -16,8 +15,6 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/sqltest"
 	"github.com/waxwing-mq/waxwing/sqldb"
 )
-
-func TestMain(m *testing.M) { os.Exit(sqltest.Run(m)) }
 
 // A lab is a database with a ledger, in which nothing is unique, and a clock.
 type lab struct {

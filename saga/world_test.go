@@ -301,3 +301,23 @@ func TestAfterPivot(t *testing.T) {
 		k.is("a", "completed")
 	})
 }
+
+// TestKeepForever: a request that comes too late does not remove what is kept.
+func TestKeepForever(t *testing.T) {
+	k := newDesk(t, sqltest.New(t, "sqlite"), saga.Keep(0))
+	def := saga.Define[order]("one", 1).Pivot("s", build("x", "s"), saga.Attempts(1), saga.Timeout(time.Second))
+	register(t, k, def)
+	if err := start(k, def, "a", order{}); err != nil {
+		t.Fatal(err)
+	}
+	k.look("a s action 1")
+	k.pass(time.Second)
+	k.is("a", "attention", "s stuck")
+	if err := saga.Retry(t.Context(), k.db, "a"); err != nil {
+		t.Fatal(err)
+	}
+	k.answer("a s action 1", "ok", nil)
+	k.look()
+	k.pass(1000 * time.Hour)
+	k.is("a", "completed", "s done")
+}

@@ -16,9 +16,10 @@ const (
 	keys   = 6   // that they are about
 	sagas  = 8
 	pace   = 12 * time.Millisecond // between two business transactions of a writer
-	writer = 3                     // how many produce at once
+	slowly = 15 * pace
+	writer = 3 // how many produce at once
 
-	batch = 2               // events that the relay takes of a bucket at once
+	batch = 1               // events that the relay takes of a bucket at once
 	lease = time.Second     // of the relay
 	alive = 1 * time.Second // of a member of a Kafka group
 )
@@ -33,6 +34,7 @@ type Plan struct {
 	Prefix  string // of topics
 	Sent    string // file in which the worker writes what it is about to publish
 	Removed string // the safeguard that is missing, "" for none
+	Slowly  bool   // produce for some seconds, rather than as fast as it goes
 	Replay  bool   // publish everything that Sent holds once more, instead of working
 }
 

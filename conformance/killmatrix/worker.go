@@ -160,11 +160,15 @@ func amount(i int) int64 { return int64(i%7 + 1) }
 // produce is one of the writers: its share of the business transactions, each
 // once.
 func (w *worker) produce(ctx context.Context, n int) error {
+	pause := pace
+	if w.Slowly {
+		pause = slowly
+	}
 	for i := n; i < orders; i += writer {
 		if err := w.ob.InTx(ctx, func(ctx context.Context, tx *sql.Tx) error { return w.order(ctx, tx, i) }); err != nil {
 			return err // and begin again: what is committed is not done twice
 		}
-		time.Sleep(pace)
+		time.Sleep(pause)
 	}
 	w.produced.Add(1)
 	<-ctx.Done()

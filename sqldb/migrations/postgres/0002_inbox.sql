@@ -1,6 +1,6 @@
 -- Events of foreign producers that a consumer has seen.
 CREATE TABLE IF NOT EXISTS waxwing_inbox_event (
-  consumer TEXT NOT NULL,
+  consumer TEXT COLLATE "C" NOT NULL,
   event_key BYTEA NOT NULL,
   seen_us BIGINT NOT NULL,
   PRIMARY KEY (consumer, event_key)
@@ -8,9 +8,9 @@ CREATE TABLE IF NOT EXISTS waxwing_inbox_event (
 CREATE INDEX IF NOT EXISTS waxwing_inbox_event_by_age ON waxwing_inbox_event (consumer, seen_us);
 -- How far a consumer has seen the events of a key that came from an outbox of ours.
 CREATE TABLE IF NOT EXISTS waxwing_inbox_key (
-  consumer TEXT NOT NULL,
-  epoch TEXT NOT NULL,
-  topic TEXT NOT NULL,
+  consumer TEXT COLLATE "C" NOT NULL,
+  epoch TEXT COLLATE "C" NOT NULL,
+  topic TEXT COLLATE "C" NOT NULL,
   msg_key BYTEA NOT NULL,
   seq BIGINT NOT NULL,
   seen_us BIGINT NOT NULL,
@@ -18,8 +18,8 @@ CREATE TABLE IF NOT EXISTS waxwing_inbox_key (
 ) WITH (fillfactor = 70);
 -- How far a consumer has seen a partition.
 CREATE TABLE IF NOT EXISTS waxwing_inbox_position (
-  consumer TEXT NOT NULL,
-  topic TEXT NOT NULL,
+  consumer TEXT COLLATE "C" NOT NULL,
+  topic TEXT COLLATE "C" NOT NULL,
   part INTEGER NOT NULL,
   next_offset BIGINT NOT NULL,
   seen_us BIGINT NOT NULL,
@@ -30,11 +30,11 @@ CREATE TABLE IF NOT EXISTS waxwing_inbox_position (
 -- blocks is 1 if later messages of the key wait for it.
 CREATE TABLE IF NOT EXISTS waxwing_parked (
   id BIGINT GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
-  consumer TEXT NOT NULL,
-  topic TEXT NOT NULL,
+  consumer TEXT COLLATE "C" NOT NULL,
+  topic TEXT COLLATE "C" NOT NULL,
   key_col BYTEA NOT NULL,
   blocks SMALLINT NOT NULL,
-  state TEXT NOT NULL,
+  state TEXT COLLATE "C" NOT NULL,
   due_us BIGINT NOT NULL,
   attempts INTEGER NOT NULL,
   replays INTEGER NOT NULL,
