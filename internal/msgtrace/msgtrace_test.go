@@ -33,7 +33,7 @@ func record(t *testing.T) (trace.Tracer, func() tracetest.SpanStubs) {
 func attributes(s tracetest.SpanStub) map[string]string {
 	out := map[string]string{}
 	for _, a := range s.Attributes {
-		out[string(a.Key)] = a.Value.Emit()
+		out[string(a.Key)] = a.Value.String()
 	}
 	return out
 }
