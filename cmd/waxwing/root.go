@@ -74,6 +74,8 @@ of dead letters and tables look into an application's database, by --dsn.`,
 		newSQLCommand(),
 		newSagaCommand(),
 		newBenchCommand(),
+		newDemoCommand(),
+		newDemoServiceCommand(),
 		newVersionCommand(),
 	)
 	return root

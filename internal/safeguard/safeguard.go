@@ -11,7 +11,7 @@ type Name int
 // The safeguards that can be removed.
 const (
 	Dedup    Name = iota // inbox: a message that was seen before is skipped
-	Fence                // outbox: only the owner of a bucket's lease deletes from it
+	Fence                // outbox: a relay stops when its lease ends, and deletes only under the lease's token
 	Order                // outbox: a bucket is read in the order of its ids
 	AckOrder             // bus, inbox: a message is acknowledged after the handler's commit
 	Barrier              // saga: a participant's barrier
