@@ -133,3 +133,9 @@ bench-kafka: build tools ## Waxwing and Apache Kafka in turn, same client, with 
 .PHONY: bench-amqp
 bench-amqp: build ## Waxwing and RabbitMQ in turn, same client, with ratios
 	./bench/compare-amqp.sh
+
+.PHONY: bench-sdk
+bench-sdk: ## the relay, the inbox beside a bare handler, sagas: on a PostgreSQL that syncs every commit
+	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/outbox
+	go test -run '^$$' -bench Overhead -timeout 30m ./inbox
+	go test -run '^$$' -bench Transitions -timeout 30m ./saga

@@ -1,6 +1,7 @@
 // Package outbox measures the outbox's relay on a PostgreSQL of its own that syncs
 // every commit: how fast it drains a backlog, and how long it is from a commit to
-// the publication.
+// the publication; to a bus that takes everything at once, and through bus/kafka to
+// a Waxwing on disk.
 //
 //	go test -run '^$' -bench . -benchtime 1x ./bench/outbox
 package outbox
@@ -22,7 +23,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/waxwing-mq/waxwing"
 	"github.com/waxwing-mq/waxwing/bus"
+	"github.com/waxwing-mq/waxwing/bus/kafka"
 	"github.com/waxwing-mq/waxwing/internal/sqltest"
 	"github.com/waxwing-mq/waxwing/outbox"
 	"github.com/waxwing-mq/waxwing/sqldb"
@@ -38,14 +41,43 @@ var (
 
 func TestMain(m *testing.M) { os.Exit(sqltest.Run(m)) }
 
-// A sink is a bus that takes everything at once, and calls got.
-type sink struct{ got func(msgs []bus.Message) }
+// A sink is a bus that takes everything at once, or hands it on, and calls got.
+type sink struct {
+	to  bus.Publisher // nil: nobody
+	got func(msgs []bus.Message)
+}
 
 func (s sink) System() string { return "kafka" }
 
-func (s sink) Publish(_ context.Context, msgs []bus.Message) error {
+func (s sink) Publish(ctx context.Context, msgs []bus.Message) error {
+	if s.to != nil {
+		if err := s.to.Publish(ctx, msgs); err != nil {
+			return err
+		}
+	}
 	s.got(msgs)
 	return nil
+}
+
+// targets are what relays publish to.
+var targets = map[string]func(b *testing.B) bus.Publisher{
+	"nothing": func(*testing.B) bus.Publisher { return nil },
+	"waxwing": func(b *testing.B) bus.Publisher {
+		broker, err := waxwing.Start(b.Context(), waxwing.DataDir(b.TempDir()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = broker.Stop(context.Background()) })
+		to, err := kafka.New([]string{broker.KafkaAddr()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = to.Close() })
+		if err := to.Publish(b.Context(), []bus.Message{{Topic: "orders", ID: "first", Body: []byte{}}}); err != nil { // makes the topic
+			b.Fatal(err)
+		}
+		return to
+	},
 }
 
 // open is an outbox in an empty database, with 50 aggregates.
@@ -109,8 +141,12 @@ func fill(b *testing.B, o *outbox.Outbox[pgx.Tx], body []byte) {
 // BenchmarkDrain: how many events per second a relay publishes and deletes of a
 // backlog, until the table is empty; bodies of 256 bytes and 1 KB.
 func BenchmarkDrain(b *testing.B) {
-	for _, size := range []int{256, 1024} {
-		b.Run(fmt.Sprint(size, "B"), func(b *testing.B) {
+	for _, c := range []struct {
+		to   string
+		size int
+	}{{"nothing", 256}, {"nothing", 1024}, {"waxwing", 256}, {"waxwing", 1024}} {
+		b.Run(fmt.Sprint(c.to, "/", c.size, "B"), func(b *testing.B) {
+			size, to := c.size, targets[c.to](b)
 			for b.Loop() {
 				b.StopTimer()
 				o, pool := open(b)
@@ -122,7 +158,7 @@ func BenchmarkDrain(b *testing.B) {
 				all := make(chan struct{})
 				b.StartTimer()
 				began := time.Now()
-				stop := run(b, o, sink{func(msgs []bus.Message) {
+				stop := run(b, o, sink{to, func(msgs []bus.Message) {
 					if got.Add(int64(len(msgs))) == int64(*events) {
 						close(all)
 					}
@@ -145,10 +181,16 @@ func BenchmarkDrain(b *testing.B) {
 // BenchmarkLatency: from the return of the commit to the publication of its event,
 // at a fixed rate of transactions, each of which updates a row and publishes.
 func BenchmarkLatency(b *testing.B) {
+	for _, to := range []string{"nothing", "waxwing"} {
+		b.Run(to, func(b *testing.B) { latency(b, targets[to](b)) })
+	}
+}
+
+func latency(b *testing.B, to bus.Publisher) {
 	o, _ := open(b)
 	var mu sync.Mutex
 	committed, published := map[string]time.Time{}, map[string]time.Time{}
-	stop := run(b, o, sink{func(msgs []bus.Message) {
+	stop := run(b, o, sink{to, func(msgs []bus.Message) {
 		mu.Lock()
 		defer mu.Unlock()
 		for i := range msgs {
