@@ -87,10 +87,10 @@ func ExampleInbox_Run() {
 		return nil
 	})
 	var broker bus.Subscriber = newQueue(order("o1", 100)) // or a bus of bus/kafka or bus/amqp
-	fmt.Println(in.Run(ctx, broker))
+	fmt.Println(in.Consumer(), "has ended:", in.Run(ctx, broker))
 	// Output:
 	// order.placed o1
-	// <nil>
+	// billing has ended: <nil>
 }
 
 func ExampleDeadLetter() {

@@ -165,7 +165,9 @@ func (e *Engine[TX]) Bind(ib *inbox.Inbox[TX]) {
 // "saga:" and the reply topic, and watches the timers. It refuses to start, with
 // ErrUnregistered, while an instance is under way whose definition is not registered.
 func (e *Engine[TX]) Run(ctx context.Context, sub bus.Subscriber) error {
-	if err := e.Check(ctx); err != nil {
+	if err := e.Check(ctx); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	ib, err := inbox.New(e.db, "saga:"+e.replyTo, inbox.Lanes(e.opts.lanes), inbox.Logger(e.opts.log))
@@ -182,7 +184,9 @@ func (e *Engine[TX]) Run(ctx context.Context, sub bus.Subscriber) error {
 // RunTimers watches the timers and the operators' requests until ctx ends, for those
 // who consume the replies through an inbox of their own. It refuses as Run does.
 func (e *Engine[TX]) RunTimers(ctx context.Context) error {
-	if err := e.Check(ctx); err != nil {
+	if err := e.Check(ctx); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	return e.watch(ctx)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/inbox"
 	"github.com/waxwing-mq/waxwing/outbox"
@@ -243,7 +245,7 @@ func ExampleRetry() {
 	stuck, err := saga.List(ctx, db, saga.Filter{State: "attention"})
 	must(err)
 	for _, s := range stuck {
-		fmt.Println(s.ID, s.State, s.Steps[1].Name, s.Steps[1].Error)
+		fmt.Println(s.ID, s.State, s.Steps[1].Name, s.Steps[1].Stuck(), s.Steps[1].Error)
 		must(saga.Retry(ctx, db, s.ID)) // or saga.Skip
 	}
 	_, err = eng.FireTimers(ctx) // as Run does twice a second
@@ -253,7 +255,61 @@ func ExampleRetry() {
 	fmt.Println(s.ID, s.State, s.Steps[1].Name, s.Steps[1].Status, s.Steps[1].Attempts)
 	fmt.Println(saga.Skip(ctx, db, "order-1"))
 	// Output:
-	// order-1 attention ship failed
+	// order-1 attention ship true failed
 	// order-1 running ship sent 2
 	// saga: the instance needs no attention: order-1 is running
+}
+
+// A participant says that it cannot do something now: the saga asks again.
+func ExampleFailed() {
+	db, end := exampleDB()
+	defer end()
+	in, err := inbox.New(db, "participants", inbox.Unordered())
+	must(err)
+	p := saga.NewParticipant(db, in, outbox.New(db))
+	saga.Serve(p, "stock", "stock.reserve", func(context.Context, *sql.Tx, Purchase, *bus.Delivery) (any, error) {
+		return nil, saga.Failed(errors.New("the shelf is being counted"))
+	})
+	err = in.Process(context.Background(), &bus.Delivery{Message: bus.Message{
+		Topic: "stock", Type: "stock.reserve", ID: "command-1", Body: []byte(`{"ID": "order-1"}`), Headers: []bus.Header{
+			{Name: saga.HeaderSaga, Value: []byte("order-1")}, {Name: saga.HeaderName, Value: []byte("purchase")},
+			{Name: saga.HeaderStep, Value: []byte("reserve")}, {Name: saga.HeaderOp, Value: []byte("action")},
+			{Name: saga.HeaderAttempt, Value: []byte("1")}, {Name: saga.HeaderReplyTo, Value: []byte("purchase-replies")},
+		},
+	}})
+	must(err)
+	replies, err := outbox.New(db).List(context.Background(), 10)
+	must(err)
+	for _, r := range replies {
+		fmt.Printf("%s: %s\n", r.Message.Header(saga.HeaderOutcome), r.Message.Header(saga.HeaderError))
+	}
+	// Output: failed: the shelf is being counted
+}
+
+// Rows of the barrier are kept until nothing of their sagas can be under way.
+func ExampleParticipant_Prune() {
+	db, end := exampleDB()
+	defer end()
+	in, err := inbox.New(db, "participants", inbox.Unordered())
+	must(err)
+	p := saga.NewParticipant(db, in, outbox.New(db))
+	fmt.Println(p.Prune(context.Background(), 30*24*time.Hour))
+	// Output: 0 <nil>
+}
+
+// An application that runs the engine's inbox with others of its own runs the
+// timers by themselves, and shows the metrics.
+func ExampleEngine_RunTimers() {
+	ctx, cancel := context.WithCancel(context.Background())
+	db, end := exampleDB()
+	defer end()
+	eng := saga.NewEngine(db, outbox.New(db), "replies")
+	must(eng.Register(purchase()))
+	reg := prometheus.NewRegistry()
+	must(reg.Register(eng.Collector()))
+	done := make(chan error)
+	go func() { done <- eng.RunTimers(ctx) }()
+	cancel()
+	fmt.Println(<-done)
+	// Output: <nil>
 }
