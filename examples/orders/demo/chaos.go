@@ -29,11 +29,15 @@ func newChaos(f *fleet, w *watch, seed uint64) *chaos {
 	return &chaos{fleet: f, watch: w, random: rand.New(rand.NewPCG(seed, 2)), fired: map[string]*waxtest.Fault{}}
 }
 
-// deck are the faults of one round. Without the fence there are more zombies.
+// deck are the faults of one round. Without a safeguard there are more of those that
+// it guards against.
 func deck(broken string) []string {
 	d := []string{killService, killService, dieBefore, dieAfter, killBroker, zombie}
-	if broken == "fence" {
+	switch broken {
+	case "fence":
 		d = append(d, zombie, zombie)
+	case "ack-order":
+		d = append(d, dieBefore, dieBefore, dieBefore)
 	}
 	return d
 }

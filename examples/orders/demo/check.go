@@ -195,19 +195,15 @@ func (t *trial) resent() (n int) {
 	return n
 }
 
-// tally counts effects: all, those that happened twice, those that did not happen.
+// tally counts effects: all, those that happened again, also in the replay, and those
+// that had not happened before it.
 func (t *trial) tally() (all, doubled, lost int) {
-	count := map[string]int{}
-	for _, e := range t.after.everything() {
-		all++
-		count[e.Consumer+"|"+e.CauseID]++
-	}
+	before, after := count(t.before.everything()), count(t.after.everything())
 	expect := func(consumer, cause string) {
-		switch n := count[consumer+"|"+cause]; {
-		case n == 0:
+		one := consumer + "|" + cause
+		doubled += max(after[one]-1, 0)
+		if before[one] == 0 {
 			lost++
-		case n > 1:
-			doubled += n - 1
 		}
 	}
 	for consumer := range consumers {
@@ -220,5 +216,14 @@ func (t *trial) tally() (all, doubled, lost int) {
 			expect(name, c.ID)
 		}
 	}
-	return all, doubled, lost
+	return len(t.after.everything()), doubled, lost
+}
+
+// count counts effects by consumer and cause.
+func count(effects []waxtest.Effect) map[string]int {
+	n := map[string]int{}
+	for _, e := range effects {
+		n[e.Consumer+"|"+e.CauseID]++
+	}
+	return n
 }
