@@ -292,3 +292,21 @@ func TestNamesAreTold(t *testing.T) {
 		}
 	})
 }
+
+// TestSharedOutOfOrder: from a queue that several processes read at once, a message
+// that is overtaken by a later one of its key is no duplicate of it.
+func TestSharedOutOfOrder(t *testing.T) {
+	shared := func(id string, n int) *bus.Delivery {
+		d := seq(id, "k", n)
+		d.Shared = true
+		return d
+	}
+	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
+		l := newLab(t, d)
+		two := []*inbox.Inbox[*sql.Tx]{l.inbox(nil), l.inbox(nil)}
+		l.process(two[0], shared("b", 2))
+		l.process(two[1], shared("a", 1), shared("b", 2))
+		l.process(two[0], shared("a", 1))
+		l.want("b", "a")
+	})
+}

@@ -33,7 +33,7 @@ func (o *options) identity(d *bus.Delivery) item {
 	it := item{d: d, keyCol: column(d.Key), eventKey: []byte{}}
 	epoch, seq, ok := sequence(d)
 	switch {
-	case ok && d.Key != "":
+	case ok && d.Key != "" && !(d.Shared && d.ID != ""):
 		it.level, it.epoch, it.seq = bySequence, epoch, seq
 	case !ok && o.perPartition && d.Position != nil:
 		it.level = byPosition
