@@ -160,6 +160,9 @@ type Delivery struct {
 	Position *Position
 	// Redelivered says that it may have come before, as far as the broker knows.
 	Redelivered bool
+	// Shared says that somebody else may be handed messages of the same key at the same
+	// time, as far as the subscription knows: they are in no order then.
+	Shared bool
 	// Attempt is the how manyth time this process hands it to the handler, from 1.
 	Attempt int
 }

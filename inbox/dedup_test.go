@@ -266,3 +266,47 @@ func TestKnownRowIsGone(t *testing.T) {
 		l.want("1", "2", "a", "b", "3", "c")
 	})
 }
+
+// TestNamesAreTold: events that differ in source and id only by where one ends, and
+// names of other kinds, are not taken for each other.
+func TestNamesAreTold(t *testing.T) {
+	from := func(source, id string) *bus.Delivery {
+		d := msg(id, "")
+		d.Source = source
+		return d
+	}
+	place := from("", "")
+	place.Position = &bus.Position{Topic: "orders", Partition: 0, Offset: 7}
+	all := []*bus.Delivery{
+		from("https://a/orders", "1/2"), from("https://a/orders/1", "2"), from("https://a", "orders/1/2"),
+		from("orders", "0/7"), from("orders/0", "7"), place, from("\x00", "x"), from("\x00\x00", "x"),
+	}
+	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
+		l := newLab(t, d)
+		in := l.inbox(nil)
+		for range 2 {
+			l.process(in, all...)
+		}
+		if got := len(l.ledger()); got != len(all) {
+			t.Errorf("%d of %d events were handled", got, len(all))
+		}
+	})
+}
+
+// TestSharedOutOfOrder: from a queue that several processes read at once, a message
+// that is overtaken by a later one of its key is no duplicate of it.
+func TestSharedOutOfOrder(t *testing.T) {
+	shared := func(id string, n int) *bus.Delivery {
+		d := seq(id, "k", n)
+		d.Shared = true
+		return d
+	}
+	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
+		l := newLab(t, d)
+		two := []*inbox.Inbox[*sql.Tx]{l.inbox(nil), l.inbox(nil)}
+		l.process(two[0], shared("b", 2))
+		l.process(two[1], shared("a", 1), shared("b", 2))
+		l.process(two[0], shared("a", 1))
+		l.want("b", "a")
+	})
+}

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/waxwing-mq/waxwing/bus"
 )
 
 // Handle registers a handler for messages of a topic and a type; the type "" is
-// that of all types of the topic without a handler of their own. Messages that
+// that of all types of the topic without a handler of their own. With an exchange of
+// AMQP a topic may be a pattern, "order.*" or "order.#"; a topic that has handlers
+// itself goes before patterns, and these in the order of their bytes. Messages that
 // nobody handles are acknowledged. Handlers are registered before Run; it panics
 // if there is one already, or h is nil.
 //
@@ -48,11 +51,37 @@ func Handle[T, TX any](i *Inbox[TX], topic, eventType string, h func(ctx context
 
 // handler is who handles messages of a topic and type, nil if nobody does.
 func (i *Inbox[TX]) handler(topic, eventType string) handler[TX] {
-	types := i.handlers[topic]
+	types, ok := i.handlers[topic]
+	if !ok {
+		types = i.handlers[i.pattern(topic)]
+	}
 	if h := types[eventType]; h != nil {
 		return h
 	}
 	return types[""]
+}
+
+// pattern is the first pattern with handlers that a topic fits, "" if there is none.
+func (i *Inbox[TX]) pattern(topic string) (found string) {
+	words := strings.Split(topic, ".")
+	for p := range i.handlers {
+		if strings.ContainsAny(p, "*#") && (found == "" || p < found) && fits(strings.Split(p, "."), words) {
+			found = p
+		}
+	}
+	return found
+}
+
+// fits says whether words are of a pattern, in which "*" is a word and "#" any number
+// of words.
+func fits(pattern, words []string) bool {
+	switch {
+	case len(pattern) == 0:
+		return len(words) == 0
+	case pattern[0] == "#":
+		return fits(pattern[1:], words) || len(words) > 0 && fits(pattern, words[1:])
+	}
+	return len(words) > 0 && (pattern[0] == "*" || pattern[0] == words[0]) && fits(pattern[1:], words[1:])
 }
 
 // topics are those with handlers.

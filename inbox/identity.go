@@ -33,7 +33,7 @@ func (o *options) identity(d *bus.Delivery) item {
 	it := item{d: d, keyCol: column(d.Key), eventKey: []byte{}}
 	epoch, seq, ok := sequence(d)
 	switch {
-	case ok && d.Key != "":
+	case ok && d.Key != "" && !(d.Shared && d.ID != ""):
 		it.level, it.epoch, it.seq = bySequence, epoch, seq
 	case !ok && o.perPartition && d.Position != nil:
 		it.level = byPosition
@@ -48,17 +48,26 @@ func (o *options) identity(d *bus.Delivery) item {
 // eventID names an event: "" if nothing does.
 func (o *options) eventID(d *bus.Delivery) string {
 	if d.ID != "" {
-		return d.Source + "/" + d.ID
+		return named(d.Source, d.ID)
 	}
 	if o.identify != nil {
 		if id := o.identify(d); id != "" {
-			return "\x00" + id // no source's
+			return "\x00\x01" + id // no source's
 		}
 	}
 	if d.Position != nil {
-		return d.Position.String()
+		return "\x00\x02" + d.Position.String()
 	}
 	return ""
+}
+
+// named is the name of an event by source and id. Where the last slash is not the one
+// between the two, it says how long the source is.
+func named(source, id string) string {
+	if strings.Contains(id, "/") || strings.HasPrefix(source, "\x00") {
+		return "\x00\x00" + strconv.Itoa(len(source)) + ":" + source + "/" + id
+	}
+	return source + "/" + id
 }
 
 // epochMax is what the column takes.

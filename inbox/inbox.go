@@ -16,8 +16,8 @@
 //   - One from Waxwing's outbox (bus.HeaderSequence) that has a key: a high-water
 //     mark per consumer, epoch, topic and key. It catches also what a relay publishes
 //     twice, for ever, by one row per key. It needs the messages of a key to come in
-//     order: before partitions are added to a topic it should be empty, and a queue
-//     with several consumers at a time must not be shared by processes.
+//     order: before partitions are added to a topic it should be empty. Deliveries
+//     that are Shared are in none, and are known by their events.
 //   - One from a partition of a log, if PerPartition is set: a row per partition.
 //     It does not catch what was published twice. A topic that is deleted and made
 //     again, and a group that is set back, need ForgetPositions.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -205,4 +206,30 @@ func TestPark(t *testing.T) {
 		l.want("b1", "b2", "a1", "a2", "a3", "a4")
 		l.wantStates()
 	})
+}
+
+// TestPatterns: a topic of a handler may be a pattern of an exchange; the messages that
+// come have the topics that it stands for.
+func TestPatterns(t *testing.T) {
+	l := newLab(t, sqltest.New(t, "sqlite"))
+	in, err := inbox.New(l.db, "billing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, topic := range []string{"order.*", "order.eu.#", "order.special", "#.done"} {
+		in.Handle(topic, "", func(_ context.Context, _ *sql.Tx, m *bus.Delivery) error {
+			got = append(got, topic+"<"+m.Topic)
+			return nil
+		})
+	}
+	for n, topic := range []string{"order.placed", "order.eu", "order.eu.a.b", "order.special", "done", "a.b.done", "order", "order.a.b"} {
+		m := msg(fmt.Sprint(n), "k")
+		m.Topic = topic
+		l.process(in, m)
+	}
+	want := []string{"order.*<order.placed", "order.*<order.eu", "order.eu.#<order.eu.a.b", "order.special<order.special", "#.done<done", "#.done<a.b.done"}
+	if !slices.Equal(got, want) {
+		t.Errorf("handled: %q, want %q", got, want)
+	}
 }

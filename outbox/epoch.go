@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,24 +18,43 @@ func newEpoch() string { return strings.ReplaceAll(newID(), "-", "")[:16] }
 // epoch is the name of the run of ids that the database is in; the first who asks
 // makes it up.
 func (s *store) epoch(ctx context.Context) (value string, err error) {
-	if _, err := s.conn.Exec(ctx, s.dialect.InsertOnce("waxwing_meta", "name", "value"), epochName, newEpoch()); err != nil {
-		return "", err
+	read := func() error {
+		return sqltx.One(ctx, s.conn, "SELECT value FROM waxwing_meta WHERE name = ?", []any{epochName}, &value)
 	}
-	err = sqltx.One(ctx, s.conn, "SELECT value FROM waxwing_meta WHERE name = ?", []any{epochName}, &value)
+	if err = read(); !errors.Is(err, sqltx.ErrNoRows) {
+		return value, err
+	}
+	if err = s.makeEpoch(ctx, s.conn); err == nil {
+		err = read()
+	}
 	return value, err
+}
+
+func (s *store) makeEpoch(ctx context.Context, c sqltx.Conn) error {
+	_, err := c.Exec(ctx, s.dialect.InsertOnce("waxwing_meta", "name", "value"), epochName, newEpoch())
+	return err
 }
 
 // RenewEpoch begins a new epoch. Call it after a database was restored from a
 // backup, or a failover lost commits, before relays run again: ids that were
 // handed out before may be handed out again then, and consumers would take the new
-// events for duplicates of the old ones. A relay that runs stays in the epoch in
-// which it started.
+// events for duplicates of the old ones. It takes the leases from relays that run
+// all the same; they go on in the new epoch.
 func (o *Outbox[TX]) RenewEpoch(ctx context.Context) error {
 	s := o.store()
-	if _, err := s.epoch(ctx); err != nil {
-		return fmt.Errorf("outbox: epoch: %w", err)
-	}
-	if _, err := s.conn.Exec(ctx, "UPDATE waxwing_meta SET value = ? WHERE name = ?", newEpoch(), epochName); err != nil {
+	err := s.inTx(ctx, func(ctx context.Context, c sqltx.Conn) error {
+		if err := s.makeEpoch(ctx, c); err != nil {
+			return err
+		}
+		if _, err := c.Exec(ctx, "UPDATE waxwing_meta SET value = ? WHERE name = ?", newEpoch(), epochName); err != nil {
+			return err
+		}
+		// The tokens that were handed out since the backup are forgotten, too: the next are
+		// higher than any of them.
+		_, err := c.Exec(ctx, "UPDATE waxwing_outbox_lease SET owner = '', expires_us = 0, token = token + "+s.dialect.Now())
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("outbox: epoch: %w", err)
 	}
 	return nil

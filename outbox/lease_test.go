@@ -290,3 +290,44 @@ func TestFence(t *testing.T) {
 		check(0, len(all))
 	})
 }
+
+// TestRenewEpochUnderway: a relay that runs when the epoch is renewed deletes nothing
+// any more of what it has sent before, also if its tokens are those of the restored
+// rows, and sends what comes then in the new epoch.
+func TestRenewEpochUnderway(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
+		db, pool := sqltest.Open(t, d)
+		o, to := New(db), &recorder{}
+		begun, renewed := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		to.hook = func(context.Context, []bus.Message) error {
+			once.Do(func() { close(begun); <-renewed })
+			return nil
+		}
+		start(t, NewRelay(o, to, Lease(time.Minute), Poll(time.Millisecond, 10*time.Millisecond), quiet))
+		publish(t, o, Event{Topic: "t", Key: "k", ID: "sent before"})
+		<-begun
+		// As a restore does to a lease that was acquired since the backup.
+		if _, err := pool.Exec("UPDATE waxwing_outbox_lease SET token = token - 1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.RenewEpoch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		epoch, err := o.store().epoch(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(renewed)
+		publish(t, o, Event{Topic: "t", Key: "k", ID: "new"})
+		to.wait(t, 2)
+		empty(t, pool)
+		got := map[string]bool{}
+		for _, m := range to.all() {
+			got[m.ID+" "+string(m.Header(bus.HeaderSequence))] = true
+		}
+		if !got["sent before "+epoch+":1"] || !got["new "+epoch+":2"] {
+			t.Errorf("in epoch %s there are %v", epoch, got)
+		}
+	})
+}

@@ -39,7 +39,6 @@ type Relay struct {
 	// Of the run that is under way.
 	keeper *keeper
 	floor  *floor
-	epoch  string
 }
 
 // A RelayOption changes what NewRelay makes.
@@ -126,9 +125,6 @@ func (r *Relay) Run(ctx context.Context) error {
 // begin makes what a run needs.
 func (r *Relay) begin(ctx context.Context) (err error) {
 	if err := r.store.prepare(ctx); err != nil {
-		return err
-	}
-	if r.epoch, err = r.store.epoch(ctx); err != nil {
 		return err
 	}
 	keeper := newKeeper(r.store, r.lease, func(err error) { r.failed("lease", err) })

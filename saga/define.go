@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/bus"
@@ -47,8 +48,8 @@ const (
 // What is wrong with it, Register tells.
 func Define[S any](name string, version int) *Definition[S] {
 	d := &Definition[S]{d: definition{ref: ref{name, version}, steps: map[string]*boundStep{}}}
-	if name == "" || len(name) > maxName {
-		d.wrong("its name must have 1 to %d bytes", maxName)
+	if name == "" || len(name) > maxName || !plain(name) || strings.Contains(name, "/") {
+		d.wrong("its name must have 1 to %d bytes of UTF-8, without a slash and without a space at its end", maxName)
 	}
 	if version < 1 {
 		d.wrong("version %d is less than 1", version)
@@ -104,8 +105,8 @@ func Branch[S any](name string, action, compensation Builder[S], opts ...StepOpt
 func (d *Definition[S]) stage(pivot bool, branches ...BranchStep[S]) {
 	s := flow.Stage{Pivot: pivot}
 	for _, b := range branches {
-		if b.name == "" || len(b.name) > maxName {
-			d.wrong("step %q: a name must have 1 to %d bytes", b.name, maxName)
+		if b.name == "" || len(b.name) > maxName || !plain(b.name) {
+			d.wrong("step %q: a name must have 1 to %d bytes of UTF-8, without a space at its end", b.name, maxName)
 		}
 		if d.d.steps[b.name] != nil {
 			d.wrong("there are two steps %s", b.name)

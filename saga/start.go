@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/waxwing-mq/waxwing/internal/flow"
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
@@ -15,13 +17,13 @@ var ErrExists = errors.New("saga: another saga has this id")
 
 // Start begins an instance in the caller's transaction: its row, and the commands of
 // its first steps, are there once that commits (call the outbox's Wake then, or use
-// its InTx). The id, of at most 200 bytes, is the caller's, such as an order's; with
+// its InTx). The id, of at most 200 bytes of UTF-8, without a space at its end, is the caller's, such as an order's; with
 // the definition's name it must be unique among all who command the same
 // participants. If there is an instance of that id and name already, whatever has
 // become of it, Start does nothing.
 func Start[S, TX any](ctx context.Context, e *Engine[TX], tx TX, d *Definition[S], id string, state S) error {
-	if id == "" || len(id) > maxID {
-		return fmt.Errorf("saga: an id must have 1 to %d bytes", maxID)
+	if id == "" || len(id) > maxID || !plain(id) {
+		return fmt.Errorf("saga: the id %.40q: an id must have 1 to %d bytes of UTF-8, without a zero and without a space at its end", id, maxID)
 	}
 	def, err := e.definition(d.d.ref, d.d.shape)
 	if err != nil {
@@ -45,6 +47,12 @@ func Start[S, TX any](ctx context.Context, e *Engine[TX], tx TX, d *Definition[S
 		return fmt.Errorf("saga %s: %s", id, in.Reason)
 	}
 	return e.begin(ctx, tx, c, t)
+}
+
+// plain says whether a text is itself in each of the databases: MySQL takes texts for
+// the same that differ in spaces at their end, and cuts off what is not UTF-8.
+func plain(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsRune(s, 0) && !strings.HasSuffix(s, " ")
 }
 
 // begin writes a new instance, unless there is one.

@@ -112,3 +112,28 @@ func TestRegister(t *testing.T) {
 		t.Error("a version can be registered twice")
 	}
 }
+
+// TestTexts: ids and names that a database takes for others, or a participant's barrier
+// together for others, are refused.
+func TestTexts(t *testing.T) {
+	k := newDesk(t, sqltest.New(t, "sqlite"))
+	d := checkout(1)
+	register(t, k, d)
+	for _, text := range []string{"", "a ", "a\x00b", "a\xff"} {
+		if err := start(k, d, text, order{}); err == nil {
+			t.Errorf("the id %q is taken", text)
+		}
+		if err := k.eng.Register(saga.Define[order](text, 1).Step("s", build("stock", "all"), nil)); err == nil {
+			t.Errorf("the name %q is taken", text)
+		}
+		if err := k.eng.Register(saga.Define[order]("x", 1).Step(text, build("stock", "all"), nil)); err == nil {
+			t.Errorf("the step %q is taken", text)
+		}
+	}
+	if err := k.eng.Register(saga.Define[order]("a/b", 1).Step("s", build("stock", "all"), nil)); err == nil {
+		t.Error("a name with a slash is taken")
+	}
+	if err := start(k, d, " a/b ä", order{}); err != nil {
+		t.Error(err)
+	}
+}

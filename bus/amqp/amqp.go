@@ -29,7 +29,8 @@
 // handle one key at the same time. Therefore queues that this package declares
 // have a single active consumer: of several processes one works and the others
 // stand by, until it goes. SharedQueues turns that off, for messages whose order
-// does not matter.
+// does not matter. Deliveries from queues that this package has not declared so are
+// Shared.
 package amqp
 
 import (
@@ -76,10 +77,13 @@ func Quorum() Option {
 	return func(c *config) { c.args["x-queue-type"] = "quorum" }
 }
 
+// singleActive is the argument by which a queue has one consumer at a time.
+const singleActive = "x-single-active-consumer"
+
 // SharedQueues has queues declared without a single active consumer: several
 // processes work on a queue at once, and keys are in no order among them.
 func SharedQueues() Option {
-	return func(c *config) { delete(c.args, "x-single-active-consumer") }
+	return func(c *config) { delete(c.args, singleActive) }
 }
 
 // QueueArguments adds arguments to the declaration of queues, such as
@@ -146,7 +150,7 @@ func New(url string, opts ...Option) (*Bus, error) {
 		return nil, err
 	}
 	b := &Bus{turn: make(chan struct{}, 1), cfg: config{url: url, declare: true, prefetch: 0, connectTimeout: 30 * time.Second,
-		args: amqp091.Table{"x-single-active-consumer": true}}}
+		args: amqp091.Table{singleActive: true}}}
 	b.turn <- struct{}{}
 	for _, o := range opts {
 		o(&b.cfg)

@@ -181,3 +181,41 @@ func TestGivesUp(t *testing.T) {
 		}
 	}
 }
+
+// TestShared: deliveries from queues that others may read at the same time say so.
+func TestShared(t *testing.T) {
+	w := start(t, "127.0.0.1:0")
+	defer stop(t, w)
+	declare(t, w.AMQPURL(), "theirs", nil)
+	declare(t, w.AMQPURL(), "named", amqp091.Table{"x-single-active-consumer": true})
+	for _, c := range []struct {
+		queue string
+		want  bool
+		opts  []amqp.Option
+	}{
+		{"ours", false, nil},
+		{"quorum", false, []amqp.Option{amqp.Quorum()}},
+		{"many", true, []amqp.Option{amqp.SharedQueues()}},
+		{"theirs", true, nil},
+		{"named", true, []amqp.Option{amqp.NoDeclare()}},
+	} {
+		b := open(t, w.AMQPURL(), c.opts...)
+		if err := b.Publish(t.Context(), []bus.Message{{Topic: c.queue, ID: "1"}}); err != nil {
+			t.Fatal(c.queue, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		err := b.Subscribe(ctx, bus.Subscription{Topics: []string{c.queue}}, func(_ context.Context, d *bus.Delivery) error {
+			if d.Shared != c.want {
+				t.Errorf("%s: shared is %v", c.queue, d.Shared)
+			}
+			cancel()
+			return nil
+		})
+		if err != nil {
+			t.Error(c.queue, err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -107,15 +107,17 @@ func (l *link) close() {
 }
 
 // declare makes sure that a queue is there, with its exchange and binding if
-// there is an exchange.
-func (l *link) declare(queue, topic string) error {
+// there is an exchange. It says whether the queue has the arguments that were asked
+// for.
+func (l *link) declare(queue, topic string) (asAsked bool, err error) {
 	if !l.cfg.declare {
-		return nil
+		return false, nil
 	}
-	err := l.onChannel(func(ch *amqp091.Channel) error {
+	err = l.onChannel(func(ch *amqp091.Channel) error {
 		_, err := ch.QueueDeclare(queue, true, false, false, false, l.cfg.args)
 		return err
 	})
+	asAsked = err == nil
 	var e *amqp091.Error
 	if errors.As(err, &e) && e.Code == amqp091.PreconditionFailed {
 		err = l.onChannel(func(ch *amqp091.Channel) error { // it is there, with other arguments
@@ -124,12 +126,12 @@ func (l *link) declare(queue, topic string) error {
 		})
 	}
 	if err != nil || l.cfg.exchange == "" {
-		return err
+		return asAsked, err
 	}
 	if err := l.declareExchange(); err != nil {
-		return err
+		return asAsked, err
 	}
-	return l.onChannel(func(ch *amqp091.Channel) error { return ch.QueueBind(queue, topic, l.cfg.exchange, false, nil) })
+	return asAsked, l.onChannel(func(ch *amqp091.Channel) error { return ch.QueueBind(queue, topic, l.cfg.exchange, false, nil) })
 }
 
 func (l *link) declareExchange() error {
@@ -174,7 +176,7 @@ func (l *link) declareOnce(ctx context.Context, topic string) error {
 	if l.cfg.exchange != "" {
 		err = l.declareExchange()
 	} else {
-		err = l.declare(topic, topic)
+		_, err = l.declare(topic, topic)
 	}
 	if err == nil {
 		l.mu.Lock()

@@ -138,6 +138,7 @@ type consumer struct {
 	s          *session
 	ch         *amqp091.Channel
 	topic      string // of its messages; with an exchange their routing keys are
+	shared     bool   // others may be given messages of the queue at the same time
 	deliveries <-chan amqp091.Delivery
 }
 
@@ -145,7 +146,8 @@ type consumer struct {
 func (s *session) consume(queue, topic string, prefetch int) (*consumer, error) {
 	stop := context.AfterFunc(s.ctx, s.link.cut) // or a broker that does not answer holds us
 	defer stop()
-	if err := s.link.declare(queue, topic); err != nil {
+	asAsked, err := s.link.declare(queue, topic)
+	if err != nil {
 		return nil, fmt.Errorf("amqp: queue %q: %w", queue, err)
 	}
 	ch, err := s.link.conn.Channel()
@@ -155,7 +157,7 @@ func (s *session) consume(queue, topic string, prefetch int) (*consumer, error) 
 	if err := ch.Qos(prefetch, 0, false); err != nil {
 		return nil, err
 	}
-	c := &consumer{s: s, ch: ch, topic: topic}
+	c := &consumer{s: s, ch: ch, topic: topic, shared: !asAsked || s.link.cfg.args[singleActive] != true}
 	if s.link.cfg.exchange != "" {
 		c.topic = ""
 	}
@@ -174,7 +176,7 @@ func (c *consumer) read(lanes *lane.Lanes) {
 			topic = d.RoutingKey
 		}
 		it := &lane.Item{
-			Delivery: bus.Delivery{Message: fromDelivery(&d, topic), Redelivered: d.Redelivered},
+			Delivery: bus.Delivery{Message: fromDelivery(&d, topic), Redelivered: d.Redelivered, Shared: c.shared},
 			From:     c.s.source,
 			Ack:      func() { c.ack(&d) },
 			AckEarly: func() { c.ack(&d) },
