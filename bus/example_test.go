@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -43,4 +44,19 @@ func ExampleFailed() {
 func ExamplePosition() {
 	fmt.Println(&bus.Position{Topic: "orders", Partition: 3, Offset: 17})
 	// Output: orders/3/17
+}
+
+// One outbox, whose events go to topics of Kafka and whose commands go to queues.
+func ExampleRoute() {
+	var events, commands []string
+	kafka, amqp := &refuser{got: &events}, &refuser{got: &commands} // buses of bus/kafka and bus/amqp
+	to := bus.Route("kafka", func(topic string) bus.Publisher {
+		if topic == "payments" {
+			return amqp
+		}
+		return kafka
+	})
+	err := to.Publish(context.Background(), []bus.Message{{Topic: "orders", ID: "placed"}, {Topic: "payments", ID: "charge"}})
+	fmt.Println(events, commands, err)
+	// Output: [placed] [charge] <nil>
 }

@@ -27,6 +27,7 @@ type options struct {
 	retention, horizon, minUp time.Duration
 	poll, cleanEvery          time.Duration
 
+	waker  interface{ Wake() }
 	now    func() time.Time
 	rand   func() float64
 	traces trace.TracerProvider
@@ -72,6 +73,10 @@ func PerPartition() Option { return func(o *options) { o.perPartition = true } }
 // Identify gives an identity to messages of producers who set no id, such as a
 // number within the body. It is asked only for those. "" means that there is none.
 func Identify(f func(d *bus.Delivery) string) Option { return func(o *options) { o.identify = f } }
+
+// Wakes calls Wake of something after each message that was handled: of the outbox
+// that handlers publish to, so that its relay looks at once.
+func Wakes(outbox interface{ Wake() }) Option { return func(o *options) { o.waker = outbox } }
 
 // InPlace is how often, 2 by default, a message is tried before it is put aside,
 // as long as the pause between is at most a second. Its lane waits meanwhile.

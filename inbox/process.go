@@ -52,13 +52,21 @@ func (i *Inbox[TX]) Process(ctx context.Context, d *bus.Delivery) error {
 			return err
 		}
 		if failure == nil {
-			i.m.done(r)
+			i.done(r)
 			return nil
 		}
 		if again, err := i.failed(ctx, &it, failure, attempt); !again {
 			return err
 		}
 		i.m.retries.Inc()
+	}
+}
+
+// done counts what became of a message, and wakes what waits for handlers' commits.
+func (i *Inbox[TX]) done(r result) {
+	i.m.done(r)
+	if r == handled && i.o.waker != nil {
+		i.o.waker.Wake()
 	}
 }
 

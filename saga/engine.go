@@ -170,13 +170,13 @@ func (e *Engine[TX]) Run(ctx context.Context, sub bus.Subscriber) error {
 	} else if err != nil {
 		return err
 	}
-	ib, err := inbox.New(e.db, "saga:"+e.replyTo, inbox.Lanes(e.opts.lanes), inbox.Logger(e.opts.log))
+	ib, err := inbox.New(e.db, "saga:"+e.replyTo, inbox.Lanes(e.opts.lanes), inbox.Logger(e.opts.log), inbox.Wakes(e.ob))
 	if err != nil {
 		return err
 	}
 	e.Bind(ib)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return ib.Run(ctx, waking[TX]{sub, e.ob}) })
+	g.Go(func() error { return ib.Run(ctx, sub) })
 	g.Go(func() error { return e.watch(ctx) })
 	return g.Wait()
 }
@@ -205,20 +205,4 @@ func (e *Engine[TX]) watch(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// waking is a subscriber that wakes the outbox after each message.
-type waking[TX any] struct {
-	bus.Subscriber
-	ob *outbox.Outbox[TX]
-}
-
-func (w waking[TX]) Subscribe(ctx context.Context, s bus.Subscription, h bus.Handler) error {
-	return w.Subscriber.Subscribe(ctx, s, func(ctx context.Context, d *bus.Delivery) error {
-		err := h(ctx, d)
-		if err == nil {
-			w.ob.Wake()
-		}
-		return err
-	})
 }

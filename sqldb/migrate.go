@@ -74,6 +74,9 @@ func Migrate[TX any](ctx context.Context, db *DB[TX]) error {
 	if err != nil {
 		return err
 	}
+	if done, err := version(ctx, db.Conn()); err == nil && done >= len(all) {
+		return nil // without a lock that somebody else may hold
+	}
 	if err := createTable(ctx, db); err != nil {
 		return fmt.Errorf("sqldb: %s: %w", table, err)
 	}

@@ -84,7 +84,7 @@ func (b *Base) Start(run func(ctx context.Context, buses Buses) error) { b.runs 
 // Events is a new inbox for events, under a name that says what it does. It runs
 // with the service.
 func (b *Base) Events(name string) (*inbox.Inbox[Tx], error) {
-	in, err := inbox.New(b.DB, name, inbox.Lanes(lanes))
+	in, err := inbox.New(b.DB, name, inbox.Lanes(lanes), inbox.Wakes(b.Outbox))
 	if err != nil {
 		return nil, err
 	}
@@ -96,27 +96,13 @@ func (b *Base) Events(name string) (*inbox.Inbox[Tx], error) {
 // Replies is a new inbox for the replies to a saga. It runs with the service, and
 // has the commands that a reply leads to sent without delay.
 func (b *Base) Replies(name string) (*inbox.Inbox[Tx], error) {
-	in, err := inbox.New(b.DB, name, inbox.Lanes(lanes))
+	in, err := inbox.New(b.DB, name, inbox.Lanes(lanes), inbox.Wakes(b.Outbox))
 	if err != nil {
 		return nil, err
 	}
 	b.inboxes = append(b.inboxes, in)
-	b.Start(func(ctx context.Context, buses Buses) error { return in.Run(ctx, waking{buses.Commands, b.Outbox}) })
+	b.Start(func(ctx context.Context, buses Buses) error { return in.Run(ctx, buses.Commands) })
 	return in, nil
-}
-
-// waking wakes the relay after each message, whose handler may have published.
-type waking struct {
-	bus.Subscriber
-	outbox *outbox.Outbox[Tx]
-}
-
-func (w waking) Subscribe(ctx context.Context, s bus.Subscription, h bus.Handler) error {
-	return w.Subscriber.Subscribe(ctx, s, func(ctx context.Context, d *bus.Delivery) error {
-		err := h(ctx, d)
-		w.outbox.Wake()
-		return err
-	})
 }
 
 // Lease is for how long a relay that is heard of no more keeps others waiting. This
@@ -137,49 +123,17 @@ func (b *Base) Run(ctx context.Context, buses Buses) error {
 // Relay is the relay of the service's outbox: one worker, so that what it has sent
 // and not deleted is one batch.
 func (b *Base) Relay(buses Buses) *outbox.Relay {
-	return outbox.NewRelay(b.Outbox, split{buses}, outbox.Lease(Lease), outbox.Workers(1),
+	to := bus.Route(buses.Commands.System(), func(topic string) bus.Publisher {
+		if isTopic(topic) {
+			return buses.Events
+		}
+		return buses.Commands
+	})
+	return outbox.NewRelay(b.Outbox, to, outbox.Lease(Lease), outbox.Workers(1),
 		outbox.BatchSize(8), outbox.Poll(5*time.Millisecond, 50*time.Millisecond))
 }
-
-// split sends events to topics and commands and replies to queues.
-type split struct{ Buses }
 
 // isTopic says whether a topic of messages is one of Kafka's.
 func isTopic(name string) bool {
 	return name == contract.Orders || name == contract.Payments || name == contract.Shipments
 }
-
-// Publish implements bus.Publisher.
-func (s split) Publish(ctx context.Context, msgs []bus.Message) error {
-	var parts [2][]bus.Message
-	var at [2][]int // where they were in msgs
-	for i := range msgs {
-		to := 0
-		if isTopic(msgs[i].Topic) {
-			to = 1
-		}
-		parts[to], at[to] = append(parts[to], msgs[i]), append(at[to], i)
-	}
-	var both errgroup.Group
-	var errs [2]error
-	for i, to := range []bus.Publisher{s.Buses.Commands, s.Buses.Events} {
-		if len(parts[i]) > 0 {
-			both.Go(func() error { errs[i] = to.Publish(ctx, parts[i]); return errs[i] })
-		}
-	}
-	if both.Wait() == nil {
-		return nil
-	}
-	out := &bus.PublishError{Errs: make([]error, len(msgs))}
-	for i, err := range errs {
-		for n, place := range at[i] {
-			if err != nil {
-				out.Errs[place] = bus.Failed(err, n)
-			}
-		}
-	}
-	return out
-}
-
-// System implements bus.Publisher: most messages are commands and replies.
-func (s split) System() string { return s.Buses.Commands.System() }
