@@ -194,10 +194,15 @@ func (i *Inbox[TX]) mend(ctx context.Context) error {
 }
 
 // ForgetPositions forgets how far a consumer has seen the partitions of a topic, for
-// when the topic was deleted and made again, or its messages are to be handled once
-// more. The consumer must not run meanwhile.
+// when the topic was deleted and made again, its broker was restored or has lost
+// messages, or its messages are to be handled once more. The consumer must not run meanwhile.
 func ForgetPositions[TX any](ctx context.Context, db *sqldb.DB[TX], consumer, topic string) error {
-	if _, err := db.Conn().Exec(ctx, "DELETE FROM waxwing_inbox_position WHERE consumer = ? AND topic = ?", consumer, topic); err != nil {
+	c := db.Conn()
+	_, err := c.Exec(ctx, "DELETE FROM waxwing_inbox_position WHERE consumer = ? AND topic = ?", consumer, topic)
+	if err == nil { // and messages that are known by their places
+		_, err = c.Exec(ctx, "DELETE FROM waxwing_inbox_event WHERE consumer = ? AND event_key > ? AND event_key < ?", consumer, []byte(byPlace+topic+"/"), []byte(byPlace+topic+"0"))
+	}
+	if err != nil {
 		return fmt.Errorf("inbox: %w", err)
 	}
 	return nil

@@ -310,3 +310,31 @@ func TestSharedOutOfOrder(t *testing.T) {
 		l.want("b", "a")
 	})
 }
+
+// TestForgetPositions: after it new messages at old places of the topic are handled,
+// whether partitions or messages are known by their places, and those of others are
+// not forgotten.
+func TestForgetPositions(t *testing.T) {
+	place := func(topic string) *bus.Delivery {
+		d := at("", 3, 7)
+		d.Topic, d.Position.Topic = topic, topic
+		return d
+	}
+	for name, opts := range map[string][]inbox.Option{"partition": {inbox.PerPartition()}, "message": nil} {
+		t.Run(name, func(t *testing.T) {
+			sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
+				l := newLab(t, d)
+				in := l.inbox(nil, opts...)
+				in.Handle("orders2", "", func(ctx context.Context, tx *sql.Tx, m *bus.Delivery) error { return l.write(ctx, tx, m) })
+				both := []*bus.Delivery{place("orders"), place("orders2")}
+				l.process(in, append(both, both...)...)
+				l.want("", "")
+				if err := inbox.ForgetPositions(t.Context(), l.db, "billing", "orders"); err != nil {
+					t.Fatal(err)
+				}
+				l.process(in, append(both, both...)...)
+				l.want("", "", "")
+			})
+		})
+	}
+}

@@ -45,6 +45,9 @@ func (o *options) identity(d *bus.Delivery) item {
 	return it
 }
 
+// byPlace is what the names of events begin with that have a place and nothing else.
+const byPlace = "\x00\x02"
+
 // eventID names an event: "" if nothing does.
 func (o *options) eventID(d *bus.Delivery) string {
 	if d.ID != "" {
@@ -56,7 +59,7 @@ func (o *options) eventID(d *bus.Delivery) string {
 		}
 	}
 	if d.Position != nil {
-		return "\x00\x02" + d.Position.String()
+		return byPlace + d.Position.String()
 	}
 	return ""
 }

@@ -41,7 +41,9 @@ func Postgres(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.Postgres) }
 
 // MySQL is a database of MySQL 8.0 or MariaDB 10.6, or later, that the caller
 // reaches through github.com/go-sql-driver/mysql. Its option clientFoundRows must
-// not be set; Validate checks that. The caller closes db.
+// not be set; Validate checks that. A deadlock ends the whole transaction, and what is
+// done in it afterwards is committed by itself: who works in it must return the
+// database's errors. The caller closes db.
 func MySQL(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.MySQL) }
 
 // SQLite is a database of SQLite 3.42 or later that the caller reaches through

@@ -219,3 +219,28 @@ func TestShared(t *testing.T) {
 		}
 	}
 }
+
+// TestRoutingKeys: what is no text in a routing key does not come through, as databases
+// would refuse it each time.
+func TestRoutingKeys(t *testing.T) {
+	w := start(t, "127.0.0.1:0")
+	defer stop(t, w)
+	b := open(t, w.AMQPURL(), amqp.Exchange("orders", "topic"))
+	defer b.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	go func() {
+		for ctx.Err() == nil && b.Publish(ctx, []bus.Message{{Topic: "order.\xff\x00z", ID: "1"}}) != nil {
+			time.Sleep(time.Millisecond) // until the queue is bound
+		}
+	}()
+	got := ""
+	err := b.Subscribe(ctx, bus.Subscription{Group: "g", Topics: []string{"order.*"}}, func(_ context.Context, d *bus.Delivery) error {
+		got = d.Topic
+		cancel()
+		return nil
+	})
+	if err != nil || got != "order.\uFFFD\uFFFDz" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

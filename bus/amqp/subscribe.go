@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,7 +174,7 @@ func (c *consumer) read(lanes *lane.Lanes) {
 	for d := range c.deliveries {
 		topic := c.topic
 		if topic == "" {
-			topic = d.RoutingKey
+			topic = clean(d.RoutingKey)
 		}
 		it := &lane.Item{
 			Delivery: bus.Delivery{Message: fromDelivery(&d, topic), Redelivered: d.Redelivered, Shared: c.shared},
@@ -185,6 +186,11 @@ func (c *consumer) read(lanes *lane.Lanes) {
 		lanes.Of(it.Delivery.Key, d.DeliveryTag).Put(it)
 	}
 	c.s.end(errors.New("amqp: the queue is no longer read"))
+}
+
+// clean is a routing key as databases take it for a text; foreign ones hold any bytes.
+func clean(key string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(key, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // ack acknowledges a message. If that cannot be the session ends, and the message

@@ -3,6 +3,7 @@ package sqltx
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,7 +33,7 @@ func (d pgxDriver) beginWith(ctx context.Context, query string, args []any, scan
 	results := d.pool.SendBatch(ctx, &b)
 	tx := results.Tx()
 	if err := errors.Join(first(results, scan), results.Close()); err != nil {
-		_ = tx.Rollback(context.WithoutCancel(ctx)) // and gives the connection back
+		_ = d.rollback(ctx, tx) // and gives the connection back
 		return nil, err
 	}
 	return tx, nil
@@ -55,8 +56,18 @@ func first(results pgx.BatchResults, scan func(Rows) error) error {
 	return rows.Err()
 }
 
-func (d pgxDriver) commit(ctx context.Context, tx pgx.Tx) error   { return tx.Commit(ctx) }
-func (d pgxDriver) rollback(ctx context.Context, tx pgx.Tx) error { return tx.Rollback(ctx) }
+func (d pgxDriver) commit(ctx context.Context, tx pgx.Tx) error { return tx.Commit(ctx) }
+
+// rollbackTime is for how long a server may be waited for that does not answer; then
+// the connection is closed, by which it rolls back too.
+const rollbackTime = 3 * time.Second
+
+// rollback also works after the end of ctx.
+func (d pgxDriver) rollback(ctx context.Context, tx pgx.Tx) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
+	defer cancel()
+	return tx.Rollback(ctx)
+}
 
 // pgxConn is a pool or a transaction.
 type pgxConn struct {

@@ -35,6 +35,7 @@ type driver[TX any] interface {
 	// beginWith begins and carries out a first query, whose rows scan reads.
 	beginWith(ctx context.Context, query string, args []any, scan func(Rows) error) (TX, error)
 	commit(ctx context.Context, tx TX) error
+	// rollback rolls back also if ctx has ended.
 	rollback(ctx context.Context, tx TX) error
 }
 
@@ -80,7 +81,7 @@ func (db *DB[TX]) finish(ctx context.Context, tx TX, f func(ctx context.Context,
 	done := false
 	defer func() {
 		if !done {
-			_ = db.driver.rollback(context.WithoutCancel(ctx), tx)
+			_ = db.driver.rollback(ctx, tx)
 		}
 	}()
 	if err := f(ctx, tx); err != nil {
