@@ -56,6 +56,14 @@ var differences = []Difference{
 	}},
 	{Name: "quorum-reject-publish", Is: takesMore},
 	{Name: "tx-is-atomic", Is: commits},
+	{Name: "quorum-tx-deleted", Is: func(script []Step, at int, waxwing, rabbit []string) bool {
+		deletes := func(s Step) bool {
+			m, ok := s.Method.(*wire.QueueDelete)
+			return ok && declared(script, m.Queue, quorum)
+		}
+		return method[*wire.TxCommit](script, at) != nil && slices.ContainsFunc(script[:at], deletes) &&
+			has(waxwing, "channel.close ReplyCode=406") && !has(waxwing, "tx.commit-ok") && has(rabbit, "tx.commit-ok")
+	}},
 	{Name: "priority-expiry", Is: keepsExpired},
 	wordsDiffer("dead-letter-delivery-count", func(script []Step) bool { return declares(script, quorum) }, withoutCounts),
 	{Name: "close-is-atomic", Is: func(script []Step, at int, waxwing, rabbit []string) bool {

@@ -221,6 +221,26 @@ func TestTxIsAtomic(t *testing.T) {
 	excused(t, "no commit", script[:3], both, []string{to("c", "0", "n"), to("e", "0", "m"), none}, "")
 }
 
+// TestQuorumTxDeleted: a commit is refused whose quorum queue is gone; none else is.
+func TestQuorumTxDeleted(t *testing.T) {
+	script := func(kind string, deleted string) []Step {
+		return []Step{
+			declare("d", "x-queue-type", kind), declare("e", "x-queue-type", "classic"), on(&wire.TxSelect{}), publish("d", "m", 0, ""),
+			on(&wire.QueueDelete{Queue: deleted}), on(&wire.TxCommit{}),
+		}
+	}
+	closed, ok := []string{"A/1 answer #000 channel.close ReplyCode=406 ClassID=90 MethodID=20"}, []string{"A/1 answer #000 tx.commit-ok "}
+	at := func(name string, s []Step, waxwing, rabbit []string, want string) {
+		if got := known(s, len(s)-1, waxwing, rabbit); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	at("a quorum queue", script("quorum", "d"), closed, ok, "quorum-tx-deleted")
+	at("the other way round", script("quorum", "d"), ok, closed, "")
+	at("a classic queue", script("classic", "d"), closed, ok, "")
+	at("another queue", script("quorum", "e"), closed, ok, "")
+}
+
 // TestQuorumFadingConsumer: RabbitMQ may withhold what Waxwing delivers to a single
 // active consumer of a quorum queue, and has it still.
 func TestQuorumFadingConsumer(t *testing.T) {
@@ -313,6 +333,10 @@ var intendedScripts = map[string][]Step{
 	"tx-is-atomic": {
 		declare("d", "x-max-length", 2, "x-overflow", "reject-publish"), on(&wire.BasicConsume{Queue: "d", ConsumerTag: "c"}),
 		on(&wire.TxSelect{}), publish("d", "m0", 0, ""), publish("d", "m1", 0, ""), publish("d", "m2", 0, ""), on(&wire.TxCommit{}),
+	},
+	"quorum-tx-deleted": {
+		declare("d", "x-queue-type", "quorum"), onSecond(on(&wire.TxSelect{})), onSecond(publish("d", "m", 0, "")),
+		on(&wire.QueueDelete{Queue: "d"}), onSecond(on(&wire.TxCommit{})),
 	},
 	"priority-expiry": {declare("d", "x-max-priority", 1), publish("d", "m0", 1, ""), publish("d", "m1", 0, "0")},
 	"dead-letter-delivery-count": {
