@@ -34,7 +34,7 @@ type keeper struct {
 type lease struct {
 	bucket int
 	token  int64
-	epoch  string          // of the ids, read under the token
+	epochs epochs          // of the ids, read under the token
 	ctx    context.Context // ends with the lease
 	end    context.CancelFunc
 	timer  *time.Timer // ends it, unless it is renewed
@@ -206,20 +206,20 @@ func (k *keeper) take(ctx context.Context, rows []leaseRow, share int) error {
 			return err
 		}
 		if ok {
-			epoch, err := k.store.epoch(ctx) // a new one takes the token away
+			epochs, err := k.store.epochs(ctx) // a new one takes the token away
 			if err != nil {
 				return err
 			}
 			want--
-			k.add(r.bucket, r.token+1, epoch, sent)
+			k.add(r.bucket, r.token+1, epochs, sent)
 		}
 	}
 	return nil
 }
 
 // add begins the use of a bucket.
-func (k *keeper) add(bucket int, token int64, epoch string, sent time.Time) {
-	l := &lease{bucket: bucket, token: token, epoch: epoch}
+func (k *keeper) add(bucket int, token int64, es epochs, sent time.Time) {
+	l := &lease{bucket: bucket, token: token, epochs: es}
 	l.ctx, l.end = context.WithCancel(context.Background())
 	k.mu.Lock()
 	if old := k.held[bucket]; old != nil {

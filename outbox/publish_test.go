@@ -152,11 +152,11 @@ func TestEpoch(t *testing.T) {
 		got := make(chan string)
 		for range 4 {
 			go func() {
-				e, err := o.store().epoch(context.Background())
+				e, err := o.store().epochs(context.Background())
 				if err != nil {
 					t.Error(err)
 				}
-				got <- e
+				got <- e.String()
 			}()
 		}
 		first := <-got
@@ -168,20 +168,81 @@ func TestEpoch(t *testing.T) {
 		if err := o.RenewEpoch(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if e, err := o.store().epoch(t.Context()); err != nil || e == first {
+		if e, err := o.store().epochs(t.Context()); err != nil || e.String() == first {
 			t.Error(e, err)
 		}
 		to := &recorder{}
 		start(t, NewRelay(o, to))
 		publish(t, o, Event{Topic: "t"})
-		e, err := o.store().epoch(t.Context())
+		e, err := o.store().epochs(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m := to.wait(t, 1)[0]; string(m.Header(bus.HeaderSequence)) != e+":1" {
+		if m := to.wait(t, 1)[0]; string(m.Header(bus.HeaderSequence)) != e.current()+":1" {
 			t.Errorf("%s", m.Header(bus.HeaderSequence))
 		}
 	})
+}
+
+// TestEventsKeepTheirEpoch: what waits when the epoch is renewed is what the backup
+// held. If it was published since, its copy must look like the original.
+func TestEventsKeepTheirEpoch(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
+		db, _ := sqltest.Open(t, d)
+		o, want := New(db), map[string]string{}
+		add := func(id string, n int) {
+			publish(t, o, Event{Topic: "t", Key: "k", ID: id})
+			es, err := o.store().epochs(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[id] = fmt.Sprintf("%s:%d", es.current(), n)
+		}
+		add("first", 1)
+		for n, id := range []string{"second", "third"} {
+			if err := o.RenewEpoch(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			add(id, n+2)
+		}
+		to := &recorder{}
+		start(t, NewRelay(o, to))
+		for _, m := range to.wait(t, 3) {
+			if got := string(m.Header(bus.HeaderSequence)); got != want[m.ID] {
+				t.Errorf("%s is %s, want %s", m.ID, got, want[m.ID])
+			}
+		}
+		if es, err := o.store().epochs(t.Context()); err != nil || len(es) != 3 {
+			t.Error(es, err)
+		}
+	})
+}
+
+// TestEpochsAreForgotten: an epoch goes when nothing waits that it has named.
+func TestEpochsAreForgotten(t *testing.T) {
+	es, err := parseEpochs("a:10 b:20 c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		first, last int64
+		want        string
+	}{{1, 30, "a:10 b:20 c:30"}, {10, 30, "a:10 b:20 c:30"}, {11, 30, "b:20 c:30"}, {25, 30, "c:30"}, {0, 0, ""}} {
+		got := es.next(c.first, c.last)
+		if past := strings.TrimSpace(strings.TrimSuffix(got.String(), got.current())); past != c.want {
+			t.Errorf("with %d to %d waiting: %q, want %q", c.first, c.last, past, c.want)
+		}
+	}
+	for id, want := range map[int64]string{1: "a", 10: "a", 11: "b", 20: "b", 21: "c"} {
+		if got := es.of(id); got != want {
+			t.Errorf("id %d is of %s, want %s", id, got, want)
+		}
+	}
+	for _, text := range []string{"", "a:1", "a:x b"} {
+		if es, err := parseEpochs(text); err == nil {
+			t.Errorf("%q is %v", text, es)
+		}
+	}
 }
 
 // TestPGX: the same with pgx's own transactions.

@@ -102,7 +102,7 @@ func (w *worker) scan(rows sqltx.Rows, parts []*part) error {
 			return fmt.Errorf("row %d: %w", id, err)
 		}
 		m.Key, m.Source, m.Time = string(key), w.r.source, time.UnixMicro(created)
-		m.SetHeader(bus.HeaderSequence, sequence(p.lease.epoch, id))
+		m.SetHeader(bus.HeaderSequence, sequence(p.lease.epochs.of(id), id))
 		p.ids, p.msgs = append(p.ids, id), append(p.msgs, m)
 		n := len(m.Body) + len(headers) + len(key)
 		p.size += n

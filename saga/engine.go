@@ -170,7 +170,7 @@ func (e *Engine[TX]) Run(ctx context.Context, sub bus.Subscriber) error {
 	} else if err != nil {
 		return err
 	}
-	ib, err := inbox.New(e.db, "saga:"+e.replyTo, inbox.Lanes(e.opts.lanes), inbox.Logger(e.opts.log), inbox.Wakes(e.ob))
+	ib, err := inbox.New(e.db, "saga:"+e.replyTo, inbox.Lanes(e.opts.lanes), inbox.Logger(e.opts.log), inbox.Wakes(e.ob), inbox.MaxAttempts(repliesForEver))
 	if err != nil {
 		return err
 	}
@@ -180,6 +180,10 @@ func (e *Engine[TX]) Run(ctx context.Context, sub bus.Subscriber) error {
 	g.Go(func() error { return e.watch(ctx) })
 	return g.Wait()
 }
+
+// repliesForEver keeps a reply from becoming a dead letter while a release that does
+// not know its definition yet is being replaced: a minute between two attempts.
+const repliesForEver = 1 << 30
 
 // RunTimers watches the timers and the operators' requests until ctx ends, for those
 // who consume the replies through an inbox of their own. It refuses as Run does.

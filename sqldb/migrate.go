@@ -174,7 +174,7 @@ func Validate[TX any](ctx context.Context, db *DB[TX]) error {
 			}
 		}
 	}
-	return countsRows(ctx, db)
+	return soundMySQL(ctx, db)
 }
 
 // tableOf is the table that a statement creates.
@@ -186,10 +186,11 @@ func tableOf(statement string) (string, bool) {
 	return f[5], true // CREATE TABLE IF NOT EXISTS name
 }
 
-// countsRows checks that a statement which changes no row says so: with the option
-// clientFoundRows, MySQL's driver counts rows that stay as they are, and each
-// duplicate would look new.
-func countsRows[TX any](ctx context.Context, db *DB[TX]) error {
+// soundMySQL checks what MySQL's settings can break: with the driver's option
+// clientFoundRows a row that stays as it is counts as changed, and each duplicate
+// would look new; with an increment above 1 several primaries hand out ids, which
+// are in no order.
+func soundMySQL[TX any](ctx context.Context, db *DB[TX]) error {
 	if db.Dialect() != sqltx.MySQL {
 		return nil
 	}
@@ -197,5 +198,15 @@ func countsRows[TX any](ctx context.Context, db *DB[TX]) error {
 	if err == nil && n != 0 {
 		err = errors.New("sqldb: clientFoundRows must not be set for this database")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	var increment int
+	if err := sqltx.One(ctx, db.Conn(), "SELECT @@auto_increment_increment", nil, &increment); err != nil {
+		return err
+	}
+	if increment != 1 {
+		return fmt.Errorf("sqldb: auto_increment_increment is %d: several primaries (Galera, group replication) write, and their ids are in no order; let one write", increment)
+	}
+	return nil
 }

@@ -86,6 +86,20 @@ func TestClientFoundRows(t *testing.T) {
 	}
 }
 
+// TestSeveralPrimaries: a database that hands out every second id is refused.
+func TestSeveralPrimaries(t *testing.T) {
+	d := sqltest.New(t, "mysql")
+	sqltest.Open(t, d)
+	db, pool, err := sqldb.Open(d.DSN + "?auto_increment_increment=2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if err := sqldb.Validate(t.Context(), db); err == nil || !strings.Contains(err.Error(), "primaries") {
+		t.Fatal(err)
+	}
+}
+
 // TestInTx: commits, or leaves nothing.
 func TestInTx(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
