@@ -107,8 +107,8 @@ func (l *link) close() {
 }
 
 // declare makes sure that a queue is there, with its exchange and binding if
-// there is an exchange.
-func (l *link) declare(queue, topic string) error {
+// there is an exchange. One that is to be read must not be a stream.
+func (l *link) declare(queue, topic string, toRead bool) error {
 	if !l.cfg.declare {
 		return nil
 	}
@@ -122,6 +122,9 @@ func (l *link) declare(queue, topic string) error {
 			_, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 			return err
 		})
+		if err == nil && toRead {
+			err = l.refuseStream(queue)
+		}
 	}
 	if err != nil || l.cfg.exchange == "" {
 		return err
@@ -130,6 +133,23 @@ func (l *link) declare(queue, topic string) error {
 		return err
 	}
 	return l.onChannel(func(ch *amqp091.Channel) error { return ch.QueueBind(queue, topic, l.cfg.exchange, false, nil) })
+}
+
+// refuseStream is ErrStream if a queue, which is there, is a stream. Only its
+// declaration tells.
+func (l *link) refuseStream(queue string) error {
+	err := l.onChannel(func(ch *amqp091.Channel) error {
+		_, err := ch.QueueDeclare(queue, true, false, false, false, amqp091.Table{"x-queue-type": "stream"})
+		return err
+	})
+	var e *amqp091.Error
+	switch {
+	case err == nil:
+		return ErrStream
+	case errors.As(err, &e) && e.Code == amqp091.PreconditionFailed:
+		return nil // another kind of queue
+	}
+	return err
 }
 
 func (l *link) declareExchange() error {
@@ -174,7 +194,7 @@ func (l *link) declareOnce(ctx context.Context, topic string) error {
 	if l.cfg.exchange != "" {
 		err = l.declareExchange()
 	} else {
-		err = l.declare(topic, topic)
+		err = l.declare(topic, topic, false)
 	}
 	if err == nil {
 		l.mu.Lock()
