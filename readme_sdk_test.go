@@ -68,13 +68,13 @@ func TestReadmeSDKLines(t *testing.T) {
 // TestReadmeSDK runs them, over both protocols: one order, one event, and, although
 // the event comes twice, one invoice.
 func TestReadmeSDK(t *testing.T) {
-	b := waxtest.Broker(t, waxwing.AMQPAddr("127.0.0.1:0"))
-	overKafka, err := kafka.New([]string{b.KafkaAddr()})
-	must(t, err)
-	overAMQP, err := amqp.New(b.AMQPURL())
-	must(t, err)
-	for name, broker := range map[string]bus.Bus{"kafka": overKafka, "amqp": overAMQP} {
-		t.Run(name, func(t *testing.T) {
+	for name, connect := range map[string]func(b *waxwing.Broker) (bus.Bus, error){
+		"kafka": func(b *waxwing.Broker) (bus.Bus, error) { return kafka.New([]string{b.KafkaAddr()}) },
+		"amqp":  func(b *waxwing.Broker) (bus.Bus, error) { return amqp.New(b.AMQPURL()) },
+	} {
+		t.Run(name, func(t *testing.T) { // a broker each: a topic of Kafka clients is no queue
+			broker, err := connect(waxtest.Broker(t, waxwing.AMQPAddr("127.0.0.1:0")))
+			must(t, err)
 			defer broker.Close()
 			readmeOver(t, broker)
 		})

@@ -64,8 +64,8 @@ func StuckAfter(d time.Duration) Option { return func(o *options) { o.stuckAfter
 // come one after the other.
 func Lanes(n int) Option { return func(o *options) { o.lanes = n } }
 
-// Logger is where an engine says what it could not do and tries again, by default
-// slog.Default.
+// Logger is where an engine says which steps need an operator, and what it could not
+// do and tries again, by default slog.Default.
 func Logger(l *slog.Logger) Option { return func(o *options) { o.log = l } }
 
 // NewEngine is an engine in a database whose tables sqldb.Migrate has made. Its

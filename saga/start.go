@@ -79,7 +79,7 @@ func (e *Engine[TX]) begin(ctx context.Context, tx TX, c sqltx.Conn, t *transiti
 			return err
 		}
 	}
-	e.stats.transition(t)
+	e.tell(t)
 	return nil
 }
 

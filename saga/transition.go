@@ -65,6 +65,7 @@ type transition struct {
 	sends   []outbox.Event
 	ops     []flow.Op // of sends
 	undone  []string  // results of compensations, for the metrics
+	stuck   []int     // steps that need an operator from now on, for the log
 	rearm   bool      // the timer's row is to say exactly when
 }
 
@@ -154,12 +155,15 @@ func (t *transition) operator() {
 	}
 }
 
-// note notes how compensations ended.
+// note notes how compensations ended, and what is stuck.
 func (t *transition) note(next flow.Saga) {
 	for i, s := range t.in.Steps {
 		now := next.Steps[i].Status
 		if now == s.Status {
 			continue
+		}
+		if now == flow.Stuck || now == flow.UndoStuck {
+			t.stuck = append(t.stuck, i)
 		}
 		switch now {
 		case flow.Undone:
@@ -198,8 +202,19 @@ func (e *Engine[TX]) commit(ctx context.Context, tx TX, c sqltx.Conn, t *transit
 			return err
 		}
 	}
-	e.stats.transition(t)
+	e.tell(t)
 	return nil
+}
+
+// tell counts a transition, and logs what needs an operator from now on. It may be
+// told again, if the transaction does not commit.
+func (e *Engine[TX]) tell(t *transition) {
+	e.stats.transition(t)
+	for _, i := range t.stuck {
+		if s := &t.in.Steps[i]; s.Status == flow.Stuck || s.Status == flow.UndoStuck {
+			e.opts.log.Warn("saga: a step needs an operator", "saga", t.in.id, "name", t.in.def.name, "step", s.Name, "status", string(s.Status), "reason", s.Error)
+		}
+	}
 }
 
 // timer is what the timer's row is to say, and whether it does not do so yet. A row

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -214,7 +215,8 @@ func TestBackward(t *testing.T) {
 func TestAttention(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
 		ctx := t.Context()
-		k, def := newDesk(t, d), checkout(1)
+		var log strings.Builder
+		k, def := newDesk(t, d, saga.Logger(slog.New(slog.NewTextHandler(&log, nil)))), checkout(1)
 		register(t, k, def)
 		if err := start(k, def, "a", order{}); err != nil {
 			t.Fatal(err)
@@ -263,6 +265,10 @@ func TestAttention(t *testing.T) {
 		k.look()
 		k.is("b", "compensated", "reserve undo-skipped", "charge refused", "ship ")
 		k.look()
+		const told = `level=WARN msg="saga: a step needs an operator" saga=b name=checkout step=reserve status=undo-stuck reason=`
+		if n := strings.Count(log.String(), told); n != 2 {
+			t.Errorf("told %d times, want 2:\n%s", n, &log)
+		}
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -54,12 +55,35 @@ func SQLite(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.SQLite) }
 // OpenSQLite opens a file, which is created if need be, as SQLite wants it to be:
 // write-ahead log, every commit synced, transactions that begin with BEGIN
 // IMMEDIATE, ten seconds of patience for locks.
-func OpenSQLite(path string) (*sql.DB, error) {
+func OpenSQLite(path string) (*sql.DB, error) { return openSQLite(path, nil) }
+
+// openSQLite adds settings for the driver, which win over ours.
+func openSQLite(path string, more url.Values) (*sql.DB, error) {
 	q := url.Values{
 		"_pragma": {"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"},
 		"_txlock": {"immediate"},
 	}
+	for name, values := range more {
+		if name != "_pragma" {
+			q[name] = values
+			continue
+		}
+		for _, pragma := range values { // the driver would choose among two of a name
+			q["_pragma"] = slices.DeleteFunc(q["_pragma"], func(our string) bool {
+				return strings.EqualFold(pragmaName(our), pragmaName(pragma))
+			})
+		}
+		q["_pragma"] = append(q["_pragma"], values...)
+	}
 	return sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+}
+
+// pragmaName is the name in name(value) or name=value.
+func pragmaName(pragma string) string {
+	if end := strings.IndexAny(pragma, "(= "); end >= 0 {
+		return pragma[:end]
+	}
+	return pragma
 }
 
 // Open opens the database that a URL names, through database/sql; close what it
@@ -94,7 +118,12 @@ func Open(dsn string) (*DB[*sql.Tx], *sql.DB, error) {
 		db := sql.OpenDB(c)
 		return MySQL(db), db, nil
 	case "sqlite":
-		db, err := OpenSQLite(strings.TrimPrefix(rest, "//"))
+		path, query, _ := strings.Cut(strings.TrimPrefix(rest, "//"), "?")
+		more, err := url.ParseQuery(query)
+		if err != nil {
+			return nil, nil, fmt.Errorf("sqldb: the DSN: %w", err)
+		}
+		db, err := openSQLite(path, more)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -50,6 +50,29 @@ func TestMigrate(t *testing.T) {
 	})
 }
 
+// TestOpenSQLiteSettings: what follows a question mark is not the file's name.
+func TestOpenSQLiteSettings(t *testing.T) {
+	file := t.TempDir() + "/a b#c.db"
+	_, pool, err := sqldb.Open("sqlite:" + file + "?_pragma=foreign_keys(off)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	var keys, sync int
+	if err := pool.QueryRow("PRAGMA foreign_keys").Scan(&keys); err != nil || keys != 0 {
+		t.Errorf("foreign_keys is %d: %v", keys, err)
+	}
+	if err := pool.QueryRow("PRAGMA synchronous").Scan(&sync); err != nil || sync != 2 {
+		t.Errorf("synchronous is %d: %v", sync, err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := sqldb.Open("sqlite:" + file + "?%zz"); err == nil {
+		t.Error("no query, and no error")
+	}
+}
+
 // TestMigrationsAreTheSame: each dialect has the same steps.
 func TestMigrationsAreTheSame(t *testing.T) {
 	want, err := sqldb.Migrations("postgres")

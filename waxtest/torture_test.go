@@ -71,7 +71,7 @@ func start(t *testing.T, dialect string, h handmade) (waxtest.Consumer, *waxtest
 	return waxtest.Consumer{Name: "handmade", Process: h.process, Effects: ledger.Effects}, f
 }
 
-// tortures are all that Torture has, by name.
+// tortures are all that there are, by name.
 var tortures = map[string]func(ctx context.Context, c waxtest.Consumer, f *waxtest.Faults, msgs []bus.Message, causes []waxtest.Cause) ([]waxtest.Violation, error){
 	"duplicates": func(ctx context.Context, c waxtest.Consumer, _ *waxtest.Faults, msgs []bus.Message, causes []waxtest.Cause) ([]waxtest.Violation, error) {
 		return waxtest.Duplicates(ctx, c, msgs, causes, 1)

@@ -3,9 +3,9 @@
 // and checks that each effect still happened once.
 //
 // The nine checks are functions of what was recorded, see EachEffectOnce and those
-// after it. Torture runs a consumer through the faults. Broker runs a broker in
-// the test. With the build tag "killpoints", Arm makes the SDK itself fail at a
-// named place.
+// after it. Duplicates, Reordered, Zombies and Crashes run a consumer through the
+// faults. Broker runs a broker in the test. With the build tag "killpoints", Arm
+// makes the SDK itself fail at a named place.
 package waxtest
 
 import (

@@ -31,6 +31,15 @@
 // stand by, until it goes. SharedQueues turns that off, for messages whose order
 // does not matter. Deliveries from queues that this package has not declared so are
 // Shared.
+//
+// # Streams
+//
+// Publish may name a stream; in Waxwing the records of its topic then have no key,
+// which is in the header waxwing-key only. Subscribe refuses a stream (ErrStream): it
+// would begin behind what is there. (One of RabbitMQ that was declared with further
+// arguments, such as x-max-age, may not be told apart from other queues.) In Waxwing
+// each topic of Kafka clients is a stream, so that bus/kafka and this package cannot
+// receive under the same names at one broker.
 package amqp
 
 import (
@@ -98,7 +107,8 @@ func QueueArguments(args map[string]any) Option {
 
 // NoDeclare has the bus declare nothing; queues, exchanges and bindings must be
 // there. By default Publish and Subscribe declare what they use, durable. A queue
-// that is there with other arguments is used as it is.
+// that is there with other arguments is used as it is, but a subscription refuses a
+// stream (ErrStream); with NoDeclare it cannot tell, and must not be given one.
 func NoDeclare() Option {
 	return func(c *config) { c.declare = false }
 }
@@ -139,6 +149,11 @@ type Bus struct {
 }
 
 var _ bus.Bus = (*Bus)(nil)
+
+// ErrStream is the error of a subscription to a queue that is a stream, as a topic of
+// Kafka clients is in Waxwing. A stream keeps no place for whoever reads it: what was
+// published while nobody read would be lost.
+var ErrStream = errors.New("amqp: it is a stream or a Kafka topic, which keeps no place for a subscription; take another name, or read it through bus/kafka")
 
 // ErrClosed is the error of a bus that was closed.
 var ErrClosed = errors.New("amqp: the bus is closed")

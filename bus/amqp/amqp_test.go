@@ -151,6 +151,25 @@ func TestOtherArguments(t *testing.T) {
 	}
 }
 
+// TestStream: a stream can be published to. A subscription to it, which would miss
+// what was published before, ends with an error.
+func TestStream(t *testing.T) {
+	w := start(t, "127.0.0.1:0")
+	defer stop(t, w)
+	declare(t, w.AMQPURL(), "log", amqp091.Table{"x-queue-type": "stream", "x-max-age": "1D"})
+	b := open(t, w.AMQPURL())
+	defer b.Close()
+	if err := b.Publish(t.Context(), []bus.Message{{Topic: "log", ID: "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := b.Subscribe(ctx, bus.Subscription{Topics: []string{"log"}}, func(context.Context, *bus.Delivery) error { return nil })
+	if !errors.Is(err, amqp.ErrStream) {
+		t.Errorf("a stream is read: %v", err)
+	}
+}
+
 // TestGivesUp: a subscription that cannot be ends with an error, and a publish
 // without a broker with its context.
 func TestGivesUp(t *testing.T) {

@@ -108,8 +108,8 @@ func (l *link) close() {
 
 // declare makes sure that a queue is there, with its exchange and binding if
 // there is an exchange. It says whether the queue has the arguments that were asked
-// for.
-func (l *link) declare(queue, topic string) (asAsked bool, err error) {
+// for. One that is to be read must not be a stream.
+func (l *link) declare(queue, topic string, toRead bool) (asAsked bool, err error) {
 	if !l.cfg.declare {
 		return false, nil
 	}
@@ -124,6 +124,9 @@ func (l *link) declare(queue, topic string) (asAsked bool, err error) {
 			_, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 			return err
 		})
+		if err == nil && toRead {
+			err = l.refuseStream(queue)
+		}
 	}
 	if err != nil || l.cfg.exchange == "" {
 		return asAsked, err
@@ -132,6 +135,23 @@ func (l *link) declare(queue, topic string) (asAsked bool, err error) {
 		return asAsked, err
 	}
 	return asAsked, l.onChannel(func(ch *amqp091.Channel) error { return ch.QueueBind(queue, topic, l.cfg.exchange, false, nil) })
+}
+
+// refuseStream is ErrStream if a queue, which is there, is a stream. Only its
+// declaration tells.
+func (l *link) refuseStream(queue string) error {
+	err := l.onChannel(func(ch *amqp091.Channel) error {
+		_, err := ch.QueueDeclare(queue, true, false, false, false, amqp091.Table{"x-queue-type": "stream"})
+		return err
+	})
+	var e *amqp091.Error
+	switch {
+	case err == nil:
+		return ErrStream
+	case errors.As(err, &e) && e.Code == amqp091.PreconditionFailed:
+		return nil // another kind of queue
+	}
+	return err
 }
 
 func (l *link) declareExchange() error {
@@ -176,7 +196,7 @@ func (l *link) declareOnce(ctx context.Context, topic string) error {
 	if l.cfg.exchange != "" {
 		err = l.declareExchange()
 	} else {
-		_, err = l.declare(topic, topic)
+		_, err = l.declare(topic, topic, false)
 	}
 	if err == nil {
 		l.mu.Lock()

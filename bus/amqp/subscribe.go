@@ -22,7 +22,8 @@ import (
 // is lost, handlers see their contexts end, and when they have returned the
 // queues are read again, in which everything unacknowledged is back in its place.
 // With PerPartition each queue is a lane. It gives up if the broker refuses the
-// user, or if a queue is not there and the bus does not declare.
+// user, if a queue is not there and the bus does not declare, or if a queue is a
+// stream (ErrStream).
 func (b *Bus) Subscribe(ctx context.Context, sub bus.Subscription, h bus.Handler) error {
 	if len(sub.Topics) == 0 || sub.Group == "" && b.cfg.exchange != "" {
 		return errors.New("amqp: a subscription needs topics, and of an exchange also a group")
@@ -59,7 +60,7 @@ func unless(ctx context.Context, err error) error {
 // it, or is there as something else.
 func (b *Bus) isMissing(err error) bool {
 	var e *amqp091.Error
-	return errors.As(err, &e) && (e.Code == amqp091.NotFound && !b.cfg.declare || e.Code == amqp091.PreconditionFailed)
+	return errors.Is(err, ErrStream) || errors.As(err, &e) && (e.Code == amqp091.NotFound && !b.cfg.declare || e.Code == amqp091.PreconditionFailed)
 }
 
 // errAckLost ends a session as a lost connection does, by order of a kill point.
@@ -147,7 +148,7 @@ type consumer struct {
 func (s *session) consume(queue, topic string, prefetch int) (*consumer, error) {
 	stop := context.AfterFunc(s.ctx, s.link.cut) // or a broker that does not answer holds us
 	defer stop()
-	asAsked, err := s.link.declare(queue, topic)
+	asAsked, err := s.link.declare(queue, topic, true)
 	if err != nil {
 		return nil, fmt.Errorf("amqp: queue %q: %w", queue, err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,15 +24,29 @@ func (d *database) addTo(cmd *cobra.Command) {
 	bindEnv(fs, "dsn")
 }
 
-// with opens the database for the time of f.
-func (d *database) with(cmd *cobra.Command, f func(ctx context.Context, db *sqldb.DB[*sql.Tx]) error) error {
+// open opens the database. A file of SQLite must be there, unless it may be made.
+func (d *database) open(mayMake bool) (*sqldb.DB[*sql.Tx], *sql.DB, error) {
 	if d.dsn == "" {
-		return errors.New("--dsn must say which database")
+		return nil, nil, errors.New("--dsn, or WAXWING_DSN, must name the database, such as postgres://USER:PASSWORD@HOST/DATABASE")
 	}
-	db, pool, err := sqldb.Open(d.dsn)
+	if file, ok := strings.CutPrefix(d.dsn, "sqlite:"); ok && !mayMake {
+		file, _, _ = strings.Cut(strings.TrimPrefix(file, "//"), "?")
+		if _, err := os.Stat(file); err != nil {
+			return nil, nil, err
+		}
+	}
+	return sqldb.Open(d.dsn)
+}
+
+// with opens the database, which has the SDK's tables, for the time of f.
+func (d *database) with(cmd *cobra.Command, f func(ctx context.Context, db *sqldb.DB[*sql.Tx]) error) error {
+	db, pool, err := d.open(false)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+	if err := sqldb.Validate(cmd.Context(), db); err != nil {
+		return err
+	}
 	return f(cmd.Context(), db)
 }

@@ -88,7 +88,9 @@ func (f *demoFlags) run(cmd *cobra.Command, _ []string) error {
 		return fmt.Errorf("the demonstration did not end within %s", f.timeout)
 	case err != nil:
 		what, logs, _ := strings.Cut(err.Error(), "\n")
-		fmt.Fprintln(cmd.ErrOrStderr(), logs)
+		if logs != "" {
+			fmt.Fprintln(cmd.ErrOrStderr(), logs)
+		}
 		return errors.New(what)
 	}
 	if f.json {

@@ -27,7 +27,8 @@ and a message that it has acknowledged is on disk.
 records and groups speak Kafka, also to any other Kafka cluster, and find the broker
 by --bootstrap or the variable WAXWING_BOOTSTRAP. Those of queues, exchanges and
 messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL. Those
-of dead letters and tables look into an application's database, by --dsn.`,
+of dead letters, sagas and tables look into an application's database, by --dsn or
+WAXWING_DSN.`,
 		Example: `  waxwing serve --data ./waxwing-data
   waxwing topic create orders --partitions 3
   echo hello | waxwing produce orders
@@ -78,7 +79,25 @@ of dead letters and tables look into an application's database, by --dsn.`,
 		newDemoServiceCommand(),
 		newVersionCommand(),
 	)
+	hintArgs(root)
 	return root
+}
+
+// hintArgs has errors about the number of arguments name the help, as those about
+// flags do.
+func hintArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := check(cmd, args)
+			if err != nil {
+				err = fmt.Errorf("%w (see %q)", err, cmd.CommandPath()+" --help")
+			}
+			return err
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		hintArgs(sub)
+	}
 }
 
 // showHelp runs a command that only has subcommands. A word that is not one of

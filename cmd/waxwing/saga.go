@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +16,7 @@ import (
 func newSagaCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "saga",
-		GroupID: groupData,
+		GroupID: groupApp,
 		Short:   "List sagas, show them, and help those that are stuck",
 		Long: `A saga of Waxwing's Go SDK is a row in the database of the service that runs it, named
 by --dsn. A step that failed too often where there is no other way needs attention:
@@ -26,7 +24,7 @@ by --dsn. A step that failed too often where there is no other way needs attenti
 		Example: `  waxwing saga list --state attention --dsn postgres://app:secret@db/shop
   waxwing saga show order-17 --dsn mysql://app:secret@db/shop
   waxwing saga retry order-17 --dsn sqlite:shop.db
-  waxwing saga skip order-17`,
+  waxwing saga skip order-17 --dsn sqlite:shop.db`,
 		RunE: showHelp,
 	}
 	cmd.AddCommand(newSagaListCommand(), newSagaShowCommand(), newSagaRetryCommand(), newSagaSkipCommand())
@@ -35,30 +33,21 @@ by --dsn. A step that failed too often where there is no other way needs attenti
 
 // sagaDatabase holds the flags that say in which database sagas are.
 type sagaDatabase struct {
-	dsn     string
+	database
 	timeout time.Duration
 }
 
 // addTo adds the flags to cmd.
 func (d *sagaDatabase) addTo(cmd *cobra.Command) {
+	d.database.addTo(cmd)
 	fs := cmd.Flags()
-	fs.SortFlags = false // they are listed as they were added: by subject
-	fs.StringVar(&d.dsn, "dsn", "", "database of the service: postgres://…, mysql://… or sqlite:FILE")
 	fs.DurationVar(&d.timeout, "timeout", 10*time.Second, "give up on a database that does not answer for so long")
-	bindEnv(fs, "dsn", "timeout")
+	bindEnv(fs, "timeout")
 }
 
 // with calls do with the database.
 func (d *sagaDatabase) with(cmd *cobra.Command, do func(ctx context.Context, db *sqldb.DB[*sql.Tx]) error) error {
-	if d.dsn == "" {
-		return errors.New("--dsn, or WAXWING_DSN, must name the database, such as postgres://USER:PASSWORD@HOST/DATABASE")
-	}
-	if file, ok := strings.CutPrefix(d.dsn, "sqlite:"); ok { // which opening would create
-		if _, err := os.Stat(strings.TrimPrefix(file, "//")); err != nil {
-			return err
-		}
-	}
-	db, pool, err := sqldb.Open(d.dsn)
+	db, pool, err := d.open(false)
 	if err != nil {
 		return err
 	}

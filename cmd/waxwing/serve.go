@@ -44,12 +44,14 @@ func newServeCommand() *cobra.Command {
 		Use:     "serve",
 		GroupID: groupServe,
 		Short:   "Run the broker",
-		Long: `Runs a broker that keeps everything in one folder and serves Kafka clients. It
-listens on the loopback interface only, until --kafka and --http say otherwise; an
-empty address turns a listener off. Where clients reach the broker under another
-name than it listens on (in a container, behind a router), say so with --advertise.
+		Long: `Runs a broker that keeps everything in one folder and serves Kafka and
+RabbitMQ (AMQP 0-9-1) clients. It listens on the loopback interface only, until
+--kafka, --amqp and --http say otherwise; an empty address turns a listener off.
+Where Kafka clients reach the broker under another name than it listens on (in a
+container, behind a router), say so with --advertise.
 
-The HTTP listener has /healthz, /readyz and /metrics (Prometheus).
+The HTTP listener has /healthz, /readyz, /metrics (Prometheus) and /api/ (a part of
+RabbitMQ's management API, which "waxwing queue list" and others ask).
 
 Every flag may also be a variable (--default-partitions is
 WAXWING_DEFAULT_PARTITIONS) or a line of the YAML file given with --config
@@ -82,7 +84,7 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&c.KafkaAddr, "kafka", "127.0.0.1:9092", "listen here for Kafka clients")
 	fs.StringVar(&c.AMQPAddr, "amqp", "127.0.0.1:5672", "listen here for RabbitMQ (AMQP 0-9-1) clients")
 	addEnum(cmd, s.profile, "amqp-profile", "", "what AMQP clients are told that this broker is")
-	fs.StringVar(&c.HTTPAddr, "http", "127.0.0.1:8080", "listen here for health and metrics")
+	fs.StringVar(&c.HTTPAddr, "http", "127.0.0.1:8080", "listen here for health, metrics and /api/")
 	fs.StringVar(&c.Advertise, "advertise", c.Advertise, "host or host:port that clients are told (default: the listen address)")
 	addEnum(cmd, s.engine, "engine", "", "keep data on disk, or in memory for tests")
 	fs.IntVar(&c.Shards, "shards", c.Shards, "number of logs that the data is spread over, decided at the first start and then stored (0: the stored number; 1 for a new folder)")

@@ -38,16 +38,19 @@ and by several at once.`,
   waxwing sql migrate --dsn sqlite:shop.db`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return d.with(cmd, func(ctx context.Context, db *sqldb.DB[*sql.Tx]) error {
-				if err := sqldb.Migrate(ctx, db); err != nil {
-					return err
-				}
-				all, err := sqldb.Migrations(db.Dialect().String())
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "the tables are at version %d (%s)\n", len(all), all[len(all)-1].Name)
-				}
+			db, pool, err := d.open(true)
+			if err != nil {
 				return err
-			})
+			}
+			defer pool.Close()
+			if err := sqldb.Migrate(cmd.Context(), db); err != nil {
+				return err
+			}
+			all, err := sqldb.Migrations(db.Dialect().String())
+			if err == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "the tables are at version %d (%s)\n", len(all), all[len(all)-1].Name)
+			}
+			return err
 		},
 	}
 	d.addTo(cmd)
@@ -63,10 +66,7 @@ func newSQLValidateCommand() *cobra.Command {
 		Example: `  waxwing sql validate --dsn sqlite:shop.db`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return d.with(cmd, func(ctx context.Context, db *sqldb.DB[*sql.Tx]) error {
-				if err := sqldb.Validate(ctx, db); err != nil {
-					return err
-				}
+			return d.with(cmd, func(context.Context, *sqldb.DB[*sql.Tx]) error {
 				fmt.Fprintln(cmd.OutOrStdout(), "the tables are up to date")
 				return nil
 			})

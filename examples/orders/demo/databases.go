@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/waxwing-mq/waxwing/examples/orders/inventory"
 	"github.com/waxwing-mq/waxwing/examples/orders/order"
@@ -42,11 +43,17 @@ func databases(ctx context.Context, dir, server string) (dsn map[string]string, 
 		}
 		if err != nil {
 			drop()
-			return nil, nil, err
+			return nil, nil, lineError{err}
 		}
 	}
 	return dsn, drop, nil
 }
+
+// lineError is an error in one line: what follows the first of ours is for logs.
+type lineError struct{ error }
+
+func (e lineError) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e lineError) Unwrap() error { return e.error }
 
 func schema(service string) string { return fmt.Sprintf("waxwing_demo_%d_%s", os.Getpid(), service) }
 

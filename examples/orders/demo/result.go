@@ -135,8 +135,12 @@ func (r *Result) Print(w io.Writer) error {
 			row("  "+f.Name, "%d, with %d in flight", f.Fired, f.InFlight)
 		}
 	}
-	row("events sent again", "%d; %d batches, when relays took over from others %d times", r.Resent, r.Batches, r.Takeovers)
-	row("duplicates met", "%d or more, and %d events once more at the end", r.Duplicates, r.Replayed)
+	besides := ""
+	if r.Chaos {
+		besides = " besides what these faults did"
+	}
+	row("events sent again", "%d%s; %d batches, when relays took over from others %d times", r.Resent, besides, r.Batches, r.Takeovers)
+	row("duplicates met", "%d or more; at the end %d events were delivered once more, on purpose", r.Duplicates, r.Replayed)
 	row("effects", "%d", r.Effects)
 	row("effects doubled", "%d", r.Doubled)
 	row("effects lost", "%d", r.Lost)
