@@ -56,7 +56,7 @@ unit: ## every Go test of the product, with the race detector
 
 .PHONY: bench-compile
 bench-compile: ## run each benchmark once, so that they keep compiling
-	go test -run '^$$' -bench . -benchtime 1x $(PKGS) >/dev/null
+	go test -short -run '^$$' -bench . -benchtime 1x $(PKGS) >/dev/null
 
 .PHONY: fuzz
 fuzz: ## fuzz each target for FUZZ (5s)
@@ -96,7 +96,7 @@ differential: ## N (1000) random scripts from SEED (1) on, through Waxwing and a
 
 .PHONY: test
 test: tools check unit bench-compile ## everything that fits into CI: installs, checks, tests, samples of the long runs
-	./scripts/fuzz.sh 2s
+	./scripts/fuzz.sh 1s
 	./scripts/mutants.sh 60
 	cd conformance && go test -tags killpoints -count=1 -timeout 10m ./killmatrix
 	cd conformance && go test -count=1 -timeout 15m ./...

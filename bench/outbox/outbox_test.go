@@ -39,7 +39,13 @@ var (
 	batch   = flag.Int("batch", 0, "of the relay; 0: its default")
 )
 
-func TestMain(m *testing.M) { os.Exit(sqltest.Run(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() { // only to see that they run
+		*events, *seconds = 2000, 1
+	}
+	os.Exit(sqltest.Run(m))
+}
 
 // A sink is a bus that takes everything at once, or hands it on, and calls got.
 type sink struct {
