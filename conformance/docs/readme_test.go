@@ -153,8 +153,8 @@ func TestReadmeShell(t *testing.T) {
 			}
 		})
 	}
-	if seen != 7 {
-		t.Errorf("README.md has %d commands, 7 are known", seen)
+	if seen != 8 {
+		t.Errorf("README.md has %d commands, 8 are known", seen)
 	}
 }
 
