@@ -80,7 +80,7 @@ kill-amqp: ## the same under confirmed publishing and acknowledging over AMQP
 
 .PHONY: killmatrix
 killmatrix: tools ## the SDK fails at every point, on each database, over each broker; and without each safeguard
-	cd conformance && WAXWING_FULL=1 go test -tags killpoints -count=1 -timeout 120m -v ./killmatrix
+	cd conformance && WAXWING_FULL=1 go test -tags killpoints -count=1 -timeout 120m -parallel 8 -v ./killmatrix
 
 .PHONY: conformance
 conformance: tools ## real clients of other languages against the real binary (sample)
@@ -98,7 +98,7 @@ differential: ## N (1000) random scripts from SEED (1) on, through Waxwing and a
 test: tools check unit bench-compile ## everything that fits into CI: installs, checks, tests, samples of the long runs
 	./scripts/fuzz.sh 1s
 	./scripts/mutants.sh 60
-	cd conformance && go test -tags killpoints -count=1 -timeout 10m ./killmatrix
+	cd conformance && go test -tags killpoints -count=1 -timeout 10m -parallel 4 ./killmatrix
 	cd conformance && go test -count=1 -timeout 15m ./...
 
 .PHONY: test-full

@@ -96,16 +96,14 @@ func chosen(n int, c Case) []place {
 }
 
 // TestKillMatrix has the worker fail at every point, on each database and over each
-// broker.
+// broker. Cases mostly wait: run more of them at once (-parallel) than there are
+// processors.
 func TestKillMatrix(t *testing.T) {
 	urls := brokers(t)
-	limit := make(chan struct{}, harness.Pick(4, 6)) // workers mostly wait
 	for n, c := range cases() {
 		for _, at := range chosen(n, c) {
 			t.Run(fmt.Sprintf("%s/%s/%s", at.dialect, at.broker, c), func(t *testing.T) {
 				t.Parallel()
-				limit <- struct{}{}
-				defer func() { <-limit }()
 				found := carryOut(t, c, Plan{DSN: sqltest.New(t, at.dialect).DSN, Broker: urls[at.broker], Prefix: harness.Fresh("km") + "-"})
 				if len(found) > 0 {
 					t.Errorf("%s", waxtest.Report(found))
@@ -118,7 +116,6 @@ func TestKillMatrix(t *testing.T) {
 // TestSafeguards: without a safeguard, what happens is noticed.
 func TestSafeguards(t *testing.T) {
 	urls := brokers(t)
-	limit := make(chan struct{}, harness.Pick(4, 6))
 	for _, c := range []Case{
 		{Point: killpoint.HandlerCommit, Phase: killpoint.After, Mode: killpoint.Kill, Nth: 20, Removed: "dedup"},
 		{Point: killpoint.OutboxSend, Phase: killpoint.Before, Mode: killpoint.Stop, Nth: 5, Removed: "fence"},
@@ -129,11 +126,14 @@ func TestSafeguards(t *testing.T) {
 		for _, at := range places[:harness.Pick(1, len(places))] {
 			t.Run(fmt.Sprintf("%s/%s/%s", at.dialect, at.broker, c.Removed), func(t *testing.T) {
 				t.Parallel()
-				limit <- struct{}{}
-				defer func() { <-limit }()
-				// A relay that ignores its lease is noticed by what comes while there are two.
-				plan := Plan{DSN: sqltest.New(t, at.dialect).DSN, Broker: urls[at.broker], Prefix: harness.Fresh("km") + "-", Slowly: c.Removed == "fence"}
-				found := carryOut(t, c, plan)
+				var found []waxtest.Violation
+				for range 3 { // how much goes wrong is a matter of the moment
+					// A relay that ignores its lease is noticed by what comes while there are two.
+					plan := Plan{DSN: sqltest.New(t, at.dialect).DSN, Broker: urls[at.broker], Prefix: harness.Fresh("km") + "-", Slowly: c.Removed == "fence"}
+					if found = carryOut(t, c, plan); len(found) > 0 {
+						break
+					}
+				}
 				if v := waxtest.Notices(c.Removed, found); len(v) > 0 {
 					t.Errorf("%s", waxtest.Report(v))
 				}
