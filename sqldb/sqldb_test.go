@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/sqltest"
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
@@ -71,6 +72,24 @@ func TestOpenSQLiteSettings(t *testing.T) {
 	if _, _, err := sqldb.Open("sqlite:" + file + "?%zz"); err == nil {
 		t.Error("no query, and no error")
 	}
+}
+
+// TestMigrateWithoutALock: a process that starts while another holds the database's
+// lock does not wait for it if there is nothing to migrate.
+func TestMigrateWithoutALock(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		db, _ := sqltest.Open(t, d)
+		if err := db.InTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+			if _, err := db.Bind(tx).Exec(ctx, "UPDATE waxwing_migration SET name = name"); err != nil {
+				return err
+			}
+			return sqldb.Migrate(ctx, db)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // TestMigrationsAreTheSame: each dialect has the same steps.
