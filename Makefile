@@ -46,6 +46,7 @@ check: ## format, vet, staticcheck, import rule
 	go vet -tags killpoints $(PKGS)
 	go tool staticcheck $(PKGS)
 	cd conformance && go vet ./... && go tool -modfile=../go.mod staticcheck ./...
+	cd conformance && go vet -tags killpoints ./killmatrix && go tool -modfile=../go.mod staticcheck -tags killpoints ./killmatrix
 	go test -count=1 -run 'TestArrowsPointDown|TestPurePackagesArePure' .
 
 .PHONY: unit

@@ -43,11 +43,10 @@ func (c Case) String() string {
 type run struct {
 	Case
 	plan   Plan
-	log    string // of the kill points
-	out    *bytes.Buffer
+	log    string  // of the kill points
+	out    string  // file of what the workers say
 	shape  *worker // to look at the database with
-	deaths int
-	flight int // the most that was under way when something happened
+	flight int     // the most that was under way when something happened
 }
 
 // carryOut plays a case to its end and returns what the checks say.
@@ -55,7 +54,7 @@ func carryOut(t *testing.T, c Case, plan Plan) []waxtest.Violation {
 	t.Helper()
 	dir := t.TempDir()
 	plan.Sent, plan.Removed = filepath.Join(dir, "sent"), c.Removed
-	r := &run{Case: c, plan: plan, log: filepath.Join(dir, "hits"), out: &bytes.Buffer{}}
+	r := &run{Case: c, plan: plan, log: filepath.Join(dir, "hits"), out: filepath.Join(dir, "out")}
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	var err error
@@ -67,28 +66,67 @@ func carryOut(t *testing.T, c Case, plan Plan) []waxtest.Violation {
 		err = r.play(ctx)
 	}
 	if err != nil {
-		t.Fatalf("%v\n%s", err, r.out)
+		t.Fatalf("%v\n%s", err, r.said())
 	}
 	found, err := r.check(ctx)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, r.out)
+		t.Fatalf("%v\n%s", err, r.said())
 	}
 	if t.Failed() || len(found) > 0 && c.Removed == "" {
-		t.Logf("the workers said:\n%s", r.out)
+		t.Logf("the workers said:\n%s", r.said())
 	}
 	return found
 }
 
-// start starts a worker; armed says whether it is to fail.
-func (r *run) start(ctx context.Context, armed int) (*exec.Cmd, error) {
+// said is what the workers have said.
+func (r *run) said() []byte {
+	b, _ := os.ReadFile(r.out)
+	return b
+}
+
+// A child is a worker that runs.
+type child struct {
+	*os.Process
+	ended chan error // gets what Wait returns, once
+}
+
+// start starts a worker; armed says at which passing it is to fail, 0 if it is not.
+func (r *run) start(ctx context.Context, armed int) (*child, error) {
+	out, err := os.OpenFile(r.out, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), r.plan.env(), "WAXWING_KILLPOINT_LOG="+r.log)
 	if armed > 0 {
 		cmd.Env = append(cmd.Env, fmt.Sprintf("WAXWING_KILLPOINTS=%s:%s:%d:%s", r.Point, r.Phase, armed, r.Mode))
 	}
-	cmd.Stdout, cmd.Stderr = r.out, r.out
+	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd, cmd.Start()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	c := &child{cmd.Process, make(chan error, 1)}
+	go func() { c.ended <- cmd.Wait() }()
+	return c, nil
+}
+
+// startHit starts a worker that is to fail, and returns it when it has.
+func (r *run) startHit(ctx context.Context) (*child, error) {
+	c, err := r.start(ctx, r.Nth)
+	if err != nil {
+		return nil, err
+	}
+	for r.hits() == 0 {
+		select {
+		case err := <-c.ended:
+			return nil, fmt.Errorf("the worker has ended without passing the point: %w", errors.Join(err, ctx.Err()))
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	r.look(ctx)
+	return c, nil
 }
 
 // play starts workers until one has brought everything to rest.
@@ -101,18 +139,18 @@ func (r *run) play(ctx context.Context) error {
 	}
 	armed := r.Nth
 	for n := 0; ; n++ {
-		cmd, err := r.start(ctx, armed)
+		c, err := r.start(ctx, armed)
 		if err != nil {
 			return err
 		}
-		err = cmd.Wait()
+		err = <-c.ended
 		if err == nil {
 			return nil
 		}
 		if !killed(err) || n > r.Again {
 			return fmt.Errorf("worker %d: %w", n, err)
 		}
-		r.died(ctx)
+		r.look(ctx)
 		if armed = 0; n < r.Again {
 			armed = 1 // the first passing: while it recovers
 		}
@@ -129,9 +167,8 @@ func killed(err error) bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// died notes that a worker has failed, and what was under way.
-func (r *run) died(ctx context.Context) {
-	r.deaths++
+// look notes what is under way, now that something has failed.
+func (r *run) look(ctx context.Context) {
 	if s, err := r.shape.look(ctx); err == nil {
 		r.flight = max(r.flight, s.inFlight())
 	}
@@ -140,58 +177,36 @@ func (r *run) died(ctx context.Context) {
 // playZombie has a second worker take over from one that is stopped, and then lets
 // the first go on.
 func (r *run) playZombie(ctx context.Context) error {
-	zombie, err := r.start(ctx, r.Nth)
+	zombie, err := r.startHit(ctx)
 	if err != nil {
 		return err
 	}
-	if err := r.fired(ctx, zombie); err != nil {
-		return err
-	}
-	r.died(ctx)
 	other, err := r.start(ctx, 0)
 	if err != nil {
 		return err
 	}
 	time.Sleep(2 * lease)
-	if err := zombie.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := zombie.Signal(syscall.SIGCONT); err != nil {
 		return err
 	}
-	return errors.Join(other.Wait(), zombie.Wait())
+	return errors.Join(<-other.ended, <-zombie.ended)
 }
 
 // playHang kills a worker in which something hangs, after a while.
 func (r *run) playHang(ctx context.Context) error {
-	cmd, err := r.start(ctx, r.Nth)
+	c, err := r.startHit(ctx)
 	if err != nil {
 		return err
 	}
-	if err := r.fired(ctx, cmd); err != nil {
-		return err
-	}
-	r.died(ctx)
 	time.Sleep(lease / 2)
-	_ = cmd.Process.Kill()
-	if err := cmd.Wait(); err != nil && !killed(err) {
+	_ = c.Kill()
+	if err := <-c.ended; err != nil && !killed(err) {
 		return err
 	}
-	if cmd, err = r.start(ctx, 0); err != nil {
+	if c, err = r.start(ctx, 0); err != nil {
 		return err
 	}
-	return cmd.Wait()
-}
-
-// fired waits until the kill point has sprung.
-func (r *run) fired(ctx context.Context, cmd *exec.Cmd) error {
-	for ctx.Err() == nil {
-		if r.hits() > 0 {
-			return nil
-		}
-		if cmd.ProcessState != nil {
-			return errors.New("the worker has ended without passing the point")
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return ctx.Err()
+	return <-c.ended
 }
 
 // hits is how often a kill point has sprung.

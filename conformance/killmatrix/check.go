@@ -89,11 +89,11 @@ func (r *run) checkReplay(ctx context.Context, before state) ([]waxtest.Violatio
 	plan := r.plan
 	r.plan.Replay = true
 	defer func() { r.plan = plan }()
-	cmd, err := r.start(ctx, 0)
+	c, err := r.start(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Wait(); err != nil {
+	if err := <-c.ended; err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
 	after, err := r.shape.look(ctx)
