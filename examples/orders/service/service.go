@@ -84,24 +84,22 @@ func (b *Base) Start(run func(ctx context.Context, buses Buses) error) { b.runs 
 // Events is a new inbox for events, under a name that says what it does. It runs
 // with the service.
 func (b *Base) Events(name string) (*inbox.Inbox[Tx], error) {
-	in, err := inbox.New(b.DB, name, inbox.Lanes(lanes), inbox.Wakes(b.Outbox))
-	if err != nil {
-		return nil, err
-	}
-	b.inboxes = append(b.inboxes, in)
-	b.Start(func(ctx context.Context, buses Buses) error { return in.Run(ctx, buses.Events) })
-	return in, nil
+	return b.inbox(name, func(buses Buses) bus.Bus { return buses.Events })
 }
 
-// Replies is a new inbox for the replies to a saga. It runs with the service, and
-// has the commands that a reply leads to sent without delay.
+// Replies is a new inbox for the replies to a saga. It runs with the service.
 func (b *Base) Replies(name string) (*inbox.Inbox[Tx], error) {
+	return b.inbox(name, func(buses Buses) bus.Bus { return buses.Commands })
+}
+
+// inbox is a new inbox, after whose handlers the relay looks at once.
+func (b *Base) inbox(name string, of func(Buses) bus.Bus) (*inbox.Inbox[Tx], error) {
 	in, err := inbox.New(b.DB, name, inbox.Lanes(lanes), inbox.Wakes(b.Outbox))
 	if err != nil {
 		return nil, err
 	}
 	b.inboxes = append(b.inboxes, in)
-	b.Start(func(ctx context.Context, buses Buses) error { return in.Run(ctx, buses.Commands) })
+	b.Start(func(ctx context.Context, buses Buses) error { return in.Run(ctx, of(buses)) })
 	return in, nil
 }
 
