@@ -44,9 +44,10 @@ var allowed = map[string][]string{
 	"internal/kafka":             {"internal/broker", "internal/broker/group", "internal/record", "internal/settings"},
 	"internal/amqp/wire":         {},
 	"internal/amqp":              {"internal/amqp/wire", "internal/broker", "internal/broker/access", "internal/broker/queue", "internal/broker/route", "internal/record"},
-	"internal/broker":            {"internal/broker/access", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/datafile", "internal/enc", "internal/engine", "internal/journal", "internal/mutant", "internal/record", "internal/settings"},
+	"internal/broker":            {"internal/broker/access", "internal/broker/group", "internal/broker/prekey", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/datafile", "internal/enc", "internal/engine", "internal/journal", "internal/mutant", "internal/record", "internal/settings"},
 	"internal/broker/access":     {"internal/enc"},
 	"internal/broker/group":      {},
+	"internal/broker/prekey":     {"internal/enc"},
 	"internal/broker/queue":      {"internal/datafile", "internal/enc"},
 	"internal/broker/route":      {"internal/enc"},
 	"internal/broker/topic":      {"internal/datafile", "internal/enc", "internal/mutant"},
@@ -64,7 +65,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages do no I/O and know no clock: a state machine or a codec.
-var pure = []string{"internal/amqp/wire", "internal/broker/access", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/flow", "internal/record", "internal/settings"}
+var pure = []string{"internal/amqp/wire", "internal/broker/access", "internal/broker/group", "internal/broker/prekey", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/flow", "internal/record", "internal/settings"}
 
 // impure are the packages that a pure one must not import.
 var impure = []string{"context", "net", "os", "syscall", "sync", "log/slog", "net/http", "golang.org/x/sys/unix"}
