@@ -61,7 +61,7 @@ var allowed = map[string][]string{
 	"internal/record":            {},
 	"internal/enc":               {},
 	"internal/mutant":            {},
-	"internal/sim":               {"internal/broker", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/record"},
+	"internal/sim":               {"internal/broker", "internal/broker/group", "internal/broker/prekey", "internal/broker/queue", "internal/broker/route", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/record"},
 }
 
 // pure packages do no I/O and know no clock: a state machine or a codec.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/internal/broker/access"
 	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/broker/prekey"
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
 	"github.com/waxwing-mq/waxwing/internal/datafile"
@@ -56,6 +57,7 @@ type Broker struct {
 	flat      flatNames
 	placed    *placed
 	access    *access.View
+	prekeys   prekeyView
 	clusterID string
 	queueIDs  atomic.Uint64 // the last id of a session, channel or consumer
 	squeeze   sync.Mutex    // of the one shard that rewrites on a full disk
@@ -302,6 +304,7 @@ func (b *Broker) begin(ctx context.Context) error {
 	if err := b.access.Load(home.d.access); err != nil {
 		return fmt.Errorf("users: %w", err)
 	}
+	b.prekeys.show(home.d.prekeys.Totals())
 	for _, s := range b.shards {
 		for _, id := range s.d.logs.IDs() {
 			l := s.d.logs.Get(id)
@@ -320,6 +323,7 @@ func (b *Broker) begin(ctx context.Context) error {
 		if err := s.showQueuesAtStart(); err != nil {
 			return err
 		}
+		s.prekeys = prekey.NewMachine(s.d.prekeys)
 		s.groups = group.NewMachine(b.groupConfig(), s.d.groups, time.UnixMilli(s.tick()))
 		s.openQueues(s.tick())
 		s.start()

@@ -21,6 +21,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/broker/prekey"
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/route"
 	"github.com/waxwing-mq/waxwing/internal/engine"
@@ -48,7 +49,7 @@ func smallFixture(t testing.TB) *fixture {
 
 // populate leaves something of each kind in the state: topics, producers,
 // settings, groups, offsets, queues with messages, bindings, users, cursors,
-// and rewritten files. The one checkpoint is in the middle of it, and all of
+// prekeys, and rewritten files. The one checkpoint is in the middle of it, and all of
 // the journal is kept.
 func populate(f *fixture) {
 	f.t.Helper()
@@ -97,6 +98,30 @@ func populate(f *fixture) {
 	}
 	commit(f.t, f, "g", "orders", 1)
 	commit(f.t, f, "other", "gone", 1)
+	publishKeys := func(name string, ids ...uint32) {
+		p := prekey.Publication{RegistrationID: 1, Certificate: []byte("c"), Signed: prekey.SignedKey{ID: 1, Key: []byte("k"), Signature: []byte("s")}}
+		for _, id := range ids {
+			p.OneTime = append(p.OneTime, prekey.Key{ID: id, Key: []byte("e")})
+			p.OneTimeKEM = append(p.OneTimeKEM, prekey.SignedKey{ID: id, Key: []byte("m"), Signature: []byte("s")})
+		}
+		_, err := f.PublishPrekeys(ctx, name, &p)
+		must(err)
+	}
+	takeKeys := func(name string, id uint32) {
+		b, err := f.TakePrekeys(ctx, "u", name)
+		must(err)
+		if b.OneTime.ID != id {
+			f.t.Fatalf("key %d was given out, not %d", b.OneTime.ID, id)
+		}
+	}
+	raise := func(name string, mark uint64) {
+		_, err := f.RaiseMarks(ctx, name, map[uint32]uint64{3: mark})
+		must(err)
+	}
+	publishKeys("alice", 1, 2, 3)
+	publishKeys("bob")
+	takeKeys("alice", 1)
+	raise("alice", 5)
 	must(f.ConfigureBroker(ctx, map[string]string{"message.max.bytes": "2000000"}))
 	must(f.DeleteTopic(ctx, gone.ID))
 	f.maintain()
@@ -115,6 +140,9 @@ func populate(f *fixture) {
 	if must(err); body == nil {
 		f.t.Fatal("no reply")
 	}
+	takeKeys("alice", 2)
+	raise("alice", 6)
+	must(f.DeletePrekeys(ctx, "bob"))
 	publish("last", quorum)
 	f.Decide()
 	must(f.Flush())
@@ -153,6 +181,12 @@ func TestReplayOfAStoredFolder(t *testing.T) {
 		}
 		if err := f.Authenticate("guest", "guest", true); err != nil {
 			t.Error(err)
+		}
+		if s, err := f.PrekeyStatus(t.Context(), "alice"); err != nil || s.OneTime != 1 || s.OneTimeMax != 3 {
+			t.Errorf("with checkpoints %v: identity %+v, %v", checkpoints, s, err)
+		}
+		if marks, err := f.Marks(t.Context(), "alice"); err != nil || marks[3] != 6 {
+			t.Errorf("with checkpoints %v: marks %v, %v", checkpoints, marks, err)
 		}
 		f.close()
 	}
@@ -285,7 +319,7 @@ func TestGarbageIsNotReplayed(t *testing.T) {
 			short = append(short, i)
 		}
 	}
-	if len(short) > 1 { // one: states from before there were queues end with the groups
+	if len(short) > 2 { // two: states from before there were queues end with the groups, and those from before prekeys with the cursors
 		t.Errorf("restores from %d of %d bytes", short, len(state))
 	}
 	if _, err := broker.Replay(append(slices.Clone(state), 0), journal.Entry{}); err == nil {
@@ -304,12 +338,12 @@ func TestGarbageIsNotReplayed(t *testing.T) {
 			t.Errorf("type %d of a newer version: %v", e.Type, err)
 		}
 	}
-	for _, typ := range []uint16{1, 2, 3, 4, 16, 17, 18, 19, 20, 21, 32, 48, 49, 50, 51, 52} {
+	for _, typ := range []uint16{1, 2, 3, 4, 16, 17, 18, 19, 20, 21, 32, 48, 49, 50, 51, 52, 53} {
 		if !types[typ] {
 			t.Errorf("no entry of type %d is in the stored folder", typ)
 		}
 	}
-	for _, typ := range []uint16{8, 15, 22, 34, 47, 53, 65535} {
+	for _, typ := range []uint16{8, 15, 22, 34, 47, 54, 65535} {
 		if _, err := broker.Replay(state, journal.Entry{Type: typ, Version: 1}); !errors.Is(err, engine.ErrNewer) {
 			t.Errorf("type %d: %v", typ, err)
 		}

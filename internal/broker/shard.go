@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/broker/prekey"
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/route"
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
@@ -33,6 +34,7 @@ type shard struct {
 	now     int64     // ms; never goes back
 	read    time.Time // what the clock said last
 	groups  *group.Machine
+	prekeys *prekey.Machine
 	replies map[group.Token]func(group.Body, error) // of commands that are not answered yet
 	scratch []byte
 	token   atomic.Uint64 // the last one given

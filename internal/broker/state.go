@@ -8,6 +8,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/internal/broker/access"
 	"github.com/waxwing-mq/waxwing/internal/broker/group"
+	"github.com/waxwing-mq/waxwing/internal/broker/prekey"
 	"github.com/waxwing-mq/waxwing/internal/broker/queue"
 	"github.com/waxwing-mq/waxwing/internal/broker/route"
 	"github.com/waxwing-mq/waxwing/internal/broker/topic"
@@ -41,6 +42,7 @@ const (
 	typeRoute            = 50 // the body says what about exchanges, and its version
 	typeAccess           = 51 // the body says what about users and vhosts, and its version
 	typePulled           = 52
+	typePrekeys          = 53 // the body says what about identities, and its version
 )
 
 // entryVersion is the version of every entry type so far.
@@ -56,6 +58,7 @@ type durable struct {
 	routes  *route.Durable
 	access  *access.Durable // of the cluster; only shard 0's is filled
 	pulls   map[pullKey]int64
+	prekeys *prekey.Durable // of the cluster; only shard 0's is filled
 	files   files
 	now     int64 // ms, time of the last entry
 }
@@ -64,6 +67,7 @@ func newDurable() *durable {
 	return &durable{
 		logs: topic.NewLogs(), catalog: topic.NewCatalog(), groups: group.NewDurable(),
 		queues: queue.NewDurable(), routes: route.NewDurable(), access: access.NewDurable(), pulls: map[pullKey]int64{},
+		prekeys: prekey.NewDurable(),
 	}
 }
 
@@ -125,6 +129,8 @@ func (d *durable) apply(e journal.Entry) error {
 		return d.applyAccess(e.Body)
 	case typeRoute:
 		return d.applyRoute(e.Body)
+	case typePrekeys:
+		return d.applyPrekeys(e.Body)
 	}
 	return engine.ErrNewer
 }
@@ -161,7 +167,8 @@ func (d *durable) Snapshot(dst []byte) []byte {
 	dst = d.queues.Snapshot(dst)
 	dst = d.routes.Snapshot(dst)
 	dst = d.access.Snapshot(dst)
-	return d.snapshotPulls(dst)
+	dst = d.snapshotPulls(dst)
+	return d.prekeys.Snapshot(dst)
 }
 
 // Restore implements journal.Machine.
@@ -199,6 +206,14 @@ func (d *durable) Restore(b []byte) error {
 	}
 	if err := d.restorePulls(&r); err != nil {
 		return fmt.Errorf("cursors: %w", err)
+	}
+	if r.Len() == 0 {
+		return r.Done() // from before there were prekeys
+	}
+	if err := d.prekeys.Restore(&r); errors.Is(err, prekey.ErrNewer) {
+		return fmt.Errorf("prekeys: %w: %w", engine.ErrNewer, err)
+	} else if err != nil {
+		return fmt.Errorf("prekeys: %w", err)
 	}
 	return r.Done()
 }

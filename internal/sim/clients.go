@@ -483,6 +483,7 @@ func (w *world) verify() {
 		}
 	}
 	w.verifyCommits()
+	w.verifyPrekeys()
 }
 
 func (w *world) verifyPartition(name string, m *partModel, p *broker.Partition) {

@@ -13,6 +13,8 @@
 //     once, and one that was settled never comes again;
 //   - a message that was delivered is there until it is settled, and comes again
 //     as redelivered;
+//   - a one-time key of the prekey directory is given out once, and a mark that
+//     was raised never sinks;
 //   - replay gives exactly the state that was live.
 package sim
 
@@ -55,6 +57,7 @@ type Report struct {
 	Confirmed   int      // messages that queues took
 	Settled     int      // messages that were settled, and answered
 	Delivered   int      // messages that came to the consumer
+	Given       int      // one-time keys that were given out
 }
 
 // world is everything in one run.
@@ -74,6 +77,7 @@ type world struct {
 	producers []*producer
 	commits   map[string]*commitModel
 	work      *work
+	identity  *identityModel
 	live      []map[engine.SlotNo][32]byte // per shard: the live state at each slot
 	opened    []engine.SlotNo              // by shard: the slot that note was last told is open; 0: none
 	names     int
@@ -87,7 +91,7 @@ type failure struct{ error }
 func Run(opt Options) (report Report, err error) {
 	w := &world{
 		opt: opt, rng: rand.New(rand.NewPCG(opt.Seed, 77)), trace: sha256.New(),
-		now: time.UnixMilli(1_700_000_000_000), commits: map[string]*commitModel{}, work: newWork(),
+		now: time.UnixMilli(1_700_000_000_000), commits: map[string]*commitModel{}, work: newWork(), identity: newIdentity(1),
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -299,6 +303,8 @@ func (w *world) step() {
 		w.stray()
 	case n < 44:
 		w.repeat()
+	case n < 47:
+		w.prekeyStep()
 	case n < 50:
 		w.decide()
 	case n < 68:

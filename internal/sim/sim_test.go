@@ -47,9 +47,9 @@ func TestSeeds(t *testing.T) {
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d seeds, each twice: %d batches acknowledged, %d crashes, %d recoveries, %d more crashed in recovery, %d states compared, %d checkpoints spoilt, %d appends refused on a full disk, %d messages confirmed, %d settled, %d delivered",
-		*seeds, sum.Acked, sum.Crashes, sum.Recoveries, sum.TornOpens, sum.Compared, sum.Checkpoints, sum.Refused, sum.Confirmed, sum.Settled, sum.Delivered)
-	if *seeds >= 20 && (sum.Acked == 0 || sum.Crashes == 0 || sum.TornOpens == 0 || sum.Compared == 0 || sum.Checkpoints == 0 || sum.Refused == 0 || sum.Confirmed == 0 || sum.Settled == 0 || sum.Delivered == 0) {
+	t.Logf("%d seeds, each twice: %d batches acknowledged, %d crashes, %d recoveries, %d more crashed in recovery, %d states compared, %d checkpoints spoilt, %d appends refused on a full disk, %d messages confirmed, %d settled, %d delivered, %d one-time keys given out",
+		*seeds, sum.Acked, sum.Crashes, sum.Recoveries, sum.TornOpens, sum.Compared, sum.Checkpoints, sum.Refused, sum.Confirmed, sum.Settled, sum.Delivered, sum.Given)
+	if *seeds >= 20 && (sum.Acked == 0 || sum.Crashes == 0 || sum.TornOpens == 0 || sum.Compared == 0 || sum.Checkpoints == 0 || sum.Refused == 0 || sum.Confirmed == 0 || sum.Settled == 0 || sum.Delivered == 0 || sum.Given == 0) {
 		t.Error("the simulation does not reach what it is for")
 	}
 }
@@ -85,4 +85,5 @@ func (sum *Report) add(r *Report) {
 	sum.Confirmed += r.Confirmed
 	sum.Settled += r.Settled
 	sum.Delivered += r.Delivered
+	sum.Given += r.Given
 }
