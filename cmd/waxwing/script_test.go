@@ -2,9 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -102,6 +108,7 @@ func TestScripts(t *testing.T) {
 					"wait-for-queue":  waitForQueue,
 					"refusing-broker": refusingBroker,
 					"as":              asUser,
+					"self-signed":     selfSigned,
 					"dead-letters":    deadLetters,
 					"sagas":           sagasCommand,
 				},
@@ -119,6 +126,25 @@ func asUser(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	u.User, u.Path = url.UserPassword(args[0], args[1]), "/"+args[2]
 	ts.Setenv("WAXWING_AMQP_URL", u.String())
+}
+
+// selfSigned writes a certificate for 127.0.0.1 and its key: self-signed CERT KEY.
+func selfSigned(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: self-signed CERT KEY")
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	ts.Check(err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 }
 
 // redirecting returns the address of an HTTP server that sends everybody elsewhere,

@@ -50,8 +50,10 @@ RabbitMQ (AMQP 0-9-1) clients. It listens on the loopback interface only, until
 Where Kafka clients reach the broker under another name than it listens on (in a
 container, behind a router), say so with --advertise.
 
-The HTTP listener has /healthz, /readyz, /metrics (Prometheus) and /api/ (a part of
-RabbitMQ's management API, which "waxwing queue list" and others ask).
+The HTTP listener has /healthz, /readyz, /metrics (Prometheus), /api/ (a part of
+RabbitMQ's management API, which "waxwing queue list" and others ask) and /seal/ (the
+prekey directory). With --http-tls-cert and --http-tls-key all of it is over TLS;
+without them the directory answers this machine only.
 
 Every flag may also be a variable (--default-partitions is
 WAXWING_DEFAULT_PARTITIONS) or a line of the YAML file given with --config
@@ -84,7 +86,9 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&c.KafkaAddr, "kafka", "127.0.0.1:9092", "listen here for Kafka clients")
 	fs.StringVar(&c.AMQPAddr, "amqp", "127.0.0.1:5672", "listen here for RabbitMQ (AMQP 0-9-1) clients")
 	addEnum(cmd, s.profile, "amqp-profile", "", "what AMQP clients are told that this broker is")
-	fs.StringVar(&c.HTTPAddr, "http", "127.0.0.1:8080", "listen here for health, metrics and /api/")
+	fs.StringVar(&c.HTTPAddr, "http", "127.0.0.1:8080", "listen here for health, metrics, /api/ and /seal/")
+	fs.StringVar(&c.HTTPTLSCert, "http-tls-cert", "", "serve HTTP over TLS with this certificate (a PEM file, with its chain)")
+	fs.StringVar(&c.HTTPTLSKey, "http-tls-key", "", "the key of --http-tls-cert (a PEM file)")
 	fs.StringVar(&c.Advertise, "advertise", c.Advertise, "host or host:port that clients are told (default: the listen address)")
 	addEnum(cmd, s.engine, "engine", "", "keep data on disk, or in memory for tests")
 	fs.IntVar(&c.Shards, "shards", c.Shards, "number of logs that the data is spread over, decided at the first start and then stored (0: the stored number; 1 for a new folder)")
@@ -101,12 +105,14 @@ func (s *serve) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&s.portFile, "port-file", "", "write the addresses listened on to this file, as JSON, when ready")
 	fs.StringVar(&s.pprof, "pprof", "", "serve Go profiles over HTTP here")
 	fs.DurationVar(&s.drain, "shutdown-timeout", 30*time.Second, "longest wait for running requests at the end")
-	bindEnv(fs, "config", "data", "kafka", "amqp", "amqp-profile", "http", "advertise", "engine", "shards", "default-partitions",
+	bindEnv(fs, "config", "data", "kafka", "amqp", "amqp-profile", "http", "http-tls-cert", "http-tls-key", "advertise", "engine", "shards", "default-partitions",
 		"auto-create-topics", "file-bytes", "initial-rebalance-delay", "retention-check", "broker-config",
 		"cluster-id", "node-id", "json-log", "log-level", "port-file", "pprof", "shutdown-timeout")
 	must(cmd.MarkFlagFilename("config", "yaml", "yml"))
 	must(cmd.MarkFlagDirname("data"))
 	must(cmd.MarkFlagFilename("port-file"))
+	must(cmd.MarkFlagFilename("http-tls-cert"))
+	must(cmd.MarkFlagFilename("http-tls-key"))
 }
 
 // memFileBytes is --file-bytes of --engine mem, if nothing else is said.
@@ -269,10 +275,14 @@ func (s *serve) announce(w io.Writer, addrs listenAddrs, advertised string) erro
 		told = "  clients are told " + advertised
 	}
 	fmt.Fprintf(w, "Waxwing %s\n", s.cfg.Version)
+	scheme := "http"
+	if s.cfg.HTTPTLSCert != "" {
+		scheme = "https"
+	}
 	for _, line := range []struct{ name, addr, format string }{
 		{"Kafka", addrs.Kafka, "%s" + told},
 		{"AMQP", addrs.AMQP, "%s"},
-		{"HTTP", addrs.HTTP, "http://%s  /healthz /readyz /metrics"},
+		{"HTTP", addrs.HTTP, scheme + "://%s  /healthz /readyz /metrics"},
 		{"pprof", addrs.Pprof, "http://%s/debug/pprof/"},
 	} {
 		if line.addr != "" {

@@ -22,8 +22,10 @@ func TestServeFlagsEverywhere(t *testing.T) {
 		"advertise": "host:4", "engine": "mem", "shards": "5", "default-partitions": "6", "auto-create-topics": "false",
 		"file-bytes": "33554432", "initial-rebalance-delay": "7s", "retention-check": "8s", "broker-config": "log.retention.hours=9",
 		"cluster-id": "MkU3OEVBNTcwNTJENDM2Qg", "node-id": "10", "json-log": "true", "log-level": "warn", "port-file": filepath.Join(t.TempDir(), "p"),
-		"pprof": "127.0.0.1:11", "shutdown-timeout": "12s",
+		"pprof": "127.0.0.1:11", "shutdown-timeout": "12s", "http-tls-cert": "cert.pem", "http-tls-key": "key.pem",
 	}
+	// One of these does not go without the other.
+	with := map[string][]string{"http-tls-cert": {"--http-tls-key", "k"}, "http-tls-key": {"--http-tls-cert", "c"}}
 	cmd, _, err := newRootCommand().Find([]string{"serve"})
 	if err != nil {
 		t.Fatal(err)
@@ -43,12 +45,12 @@ func TestServeFlagsEverywhere(t *testing.T) {
 		}
 		t.Run("variable/"+f.Name, func(t *testing.T) {
 			t.Setenv("WAXWING_"+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")), value)
-			expectSetting(t, line)
+			expectSetting(t, line, with[f.Name]...)
 		})
 		t.Run("file/"+f.Name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "waxwing.yaml")
 			writeFile(t, path, line)
-			expectSetting(t, line, "--config", path)
+			expectSetting(t, line, append(with[f.Name], "--config", path)...)
 		})
 	})
 }

@@ -24,7 +24,10 @@ type Config struct {
 	// AMQPProfile is what AMQP clients are told that this is: "waxwing",
 	// "rabbitmq-3.13" or "rabbitmq-4".
 	AMQPProfile string
-	HTTPAddr    string // host:port for health, metrics and lists; "" turns it off
+	HTTPAddr    string // host:port for health, metrics, lists and prekeys; "" turns it off
+	// HTTPTLSCert and HTTPTLSKey are files in PEM, the certificate with its
+	// chain: HTTP is served over TLS then. Both or neither.
+	HTTPTLSCert, HTTPTLSKey string
 	// Advertise is what clients are told to connect to, host or host:port;
 	// "" tells them KafkaAddr.
 	Advertise string

@@ -10,9 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
+	"github.com/waxwing-mq/waxwing/internal/directory"
+	sealdirectory "github.com/waxwing-mq/waxwing/seal/directory"
 )
 
-// serveHTTP starts the endpoints for health and metrics, and the API.
+// serveHTTP starts the endpoints for health and metrics, the API, and the prekey
+// directory.
 func (n *Node) serveHTTP() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -31,11 +34,14 @@ func (n *Node) serveHTTP() {
 	})
 	n.handleAPI(mux)
 	n.handleAdmin(mux)
+	mux.Handle(sealdirectory.Path, directory.New(directory.Config{
+		Broker: func() *broker.Broker { return n.broker }, Login: n.login, Local: isLocal, Logger: n.cfg.Logger,
+	}))
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), brokerCollector{n})
 	n.metrics.register(reg)
 	n.amqpMetrics.register(reg)
-	reg.MustRegister(amqpCollector{n})
+	reg.MustRegister(amqpCollector{n}, prekeyCollector{n})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	n.web = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go func() { // ends with web.Close

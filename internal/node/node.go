@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -95,6 +96,13 @@ func (n *Node) bind(ctx context.Context) (err error) {
 	if n.cfg.HTTPAddr != "" {
 		if n.httpLn, err = lc.Listen(ctx, "tcp", n.cfg.HTTPAddr); err != nil {
 			return bad("http", "%v", err)
+		}
+		if n.cfg.HTTPTLSCert != "" {
+			cert, err := loadCertificate(n.cfg.HTTPTLSCert, n.cfg.HTTPTLSKey, n.cfg.Logger)
+			if err != nil {
+				return bad("http-tls-cert", "%v", err)
+			}
+			n.httpLn = tls.NewListener(n.httpLn, cert.config())
 		}
 		n.serveHTTP()
 	}

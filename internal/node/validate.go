@@ -71,6 +71,16 @@ func (c *Config) checkAddresses() error {
 	if err := checkListen("http", c.HTTPAddr); err != nil {
 		return err
 	}
+	switch {
+	case (c.HTTPTLSCert == "") != (c.HTTPTLSKey == ""):
+		missing := "http-tls-key"
+		if c.HTTPTLSCert == "" {
+			missing = "http-tls-cert"
+		}
+		return bad(missing, "is missing: a certificate and its key are given together")
+	case c.HTTPTLSCert != "" && c.HTTPAddr == "":
+		return bad("http-tls-cert", "is for --http, which is off")
+	}
 	if c.AMQPProfile != "" {
 		if _, err := amqp.ParseProfile(c.AMQPProfile); err != nil {
 			return bad("amqp-profile", "%v", err)
