@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/flow":              {},
 	"idempotency":                {"internal/killpoint", "internal/sfkey", "internal/sqltx", "sqldb"},
 	"internal/sfkey":             {},
+	"seal/ratchet":               {},
 	"internal/busrow":            {"bus"},
 	"internal/msgtrace":          {"bus"},
 	"internal/killpoint":         {},
@@ -64,7 +65,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages do no I/O and know no clock: a state machine or a codec.
-var pure = []string{"internal/amqp/wire", "internal/broker/access", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/flow", "internal/record", "internal/settings"}
+var pure = []string{"internal/amqp/wire", "internal/broker/access", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/flow", "internal/record", "internal/settings", "seal/ratchet"}
 
 // impure are the packages that a pure one must not import.
 var impure = []string{"context", "net", "os", "syscall", "sync", "log/slog", "net/http", "golang.org/x/sys/unix"}
