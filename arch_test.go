@@ -39,6 +39,7 @@ var allowed = map[string][]string{
 	"internal/sqltx":             {},
 	"waxtest":                    {"", "bus", "internal/killpoint", "internal/sqltx", "sqldb"},
 	"internal/sqltest":           {"sqldb"},
+	"seal/internal/peer":         {},
 	"internal/node":              {"internal/amqp", "internal/amqp/wire", "internal/broker", "internal/broker/access", "internal/broker/queue", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/kafka", "internal/listen", "internal/settings"},
 	"internal/listen":            {},
 	"internal/kafka":             {"internal/broker", "internal/broker/group", "internal/record", "internal/settings"},
