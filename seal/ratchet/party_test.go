@@ -23,14 +23,15 @@ func forEachProfile(t *testing.T, f func(t *testing.T, p Profile)) {
 
 // A party is one end, with what its database would hold: it encodes and decodes its session for every message.
 type party struct {
-	name    string
-	self    PrivateKey
-	keys    Prekeys
-	row     []byte // nil without a session
-	pending *Handshake
-	skipped map[KeyID][32]byte
-	profile Profile
-	rand    io.Reader
+	name     string
+	self     PrivateKey
+	keys     Prekeys
+	row      []byte // nil without a session
+	pending  *Handshake
+	accepted PublicKey // the base key of the handshake that it accepted
+	skipped  map[KeyID][32]byte
+	profile  Profile
+	rand     io.Reader
 }
 
 func newParty(t testing.TB, name string, p Profile) *party {
@@ -121,6 +122,9 @@ func (a *party) open(message []byte) (string, error) {
 	o, err := a.try(message)
 	if err != nil {
 		return "", err
+	}
+	if h, _, err := ParsePreKeyMessage(message); err == nil && a.row == nil {
+		a.accepted = h.Base
 	}
 	a.keep(o)
 	return string(o.Plaintext), nil
