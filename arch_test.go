@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"waxtest":                    {"", "bus", "internal/killpoint", "internal/sqltx", "sqldb"},
 	"internal/sqltest":           {"sqldb"},
 	"seal/senderkey":             {"seal/ratchet"},
+	"seal/safetynumber":          {"seal/ratchet"},
 	"seal/internal/peer":         {},
 	"internal/node":              {"internal/amqp", "internal/amqp/wire", "internal/broker", "internal/broker/access", "internal/broker/queue", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/kafka", "internal/listen", "internal/settings"},
 	"internal/listen":            {},
@@ -66,7 +67,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages do no I/O and know no clock: a state machine or a codec.
-var pure = []string{"internal/amqp/wire", "internal/broker/access", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/flow", "internal/record", "internal/settings", "seal/ratchet", "seal/senderkey"}
+var pure = []string{"internal/amqp/wire", "internal/broker/access", "internal/broker/group", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/flow", "internal/record", "internal/settings", "seal/ratchet", "seal/safetynumber", "seal/senderkey"}
 
 // impure are the packages that a pure one must not import.
 var impure = []string{"context", "net", "os", "syscall", "sync", "log/slog", "net/http", "golang.org/x/sys/unix"}
