@@ -124,11 +124,8 @@ func Accept(self PrivateKey, keys Prekeys, h Handshake) (*Session, error) {
 	a.agree(&keys.Signed, &h.Identity)
 	a.agree(&self, &h.Base)
 	a.agree(&keys.Signed, &h.Base)
-	var oneTime *PublicKey
 	if keys.OneTime != nil {
 		a.agree(keys.OneTime, &h.Base)
-		k := keys.OneTime.Public()
-		oneTime = &k
 	}
 	var kemKey []byte
 	if keys.KEM != nil {
@@ -138,6 +135,11 @@ func Accept(self PrivateKey, keys Prekeys, h Handshake) (*Session, error) {
 		return nil, a.err
 	}
 	s := &Session{profile: p, self: self.Public(), peer: h.Identity, ratchet: keys.Signed, public: keys.Signed.Public()}
+	var oneTime *PublicKey
+	if keys.OneTime != nil && p == WaxwingHE {
+		k := keys.OneTime.Public()
+		oneTime = &k
+	}
 	s.start(a, transcript(&h, &s.self, &s.public, oneTime, kemKey))
 	return s, nil
 }

@@ -39,8 +39,8 @@ func ParsePublicKey(b []byte) (PublicKey, error) {
 		return k, ErrMalformed
 	}
 	// Eight times an eighth of p is p, if it has no part of small order.
-	clean := new(edwards25519.Point).MultByCofactor(new(edwards25519.Point).ScalarMult(eighth, p))
-	if clean.Equal(p) != 1 || p.Equal(edwards25519.NewIdentityPoint()) == 1 {
+	clean := new(edwards25519.Point).VarTimeDoubleScalarBaseMult(eighth, p, edwards25519.NewScalar()) // p is public
+	if clean.MultByCofactor(clean).Equal(p) != 1 || p.Equal(edwards25519.NewIdentityPoint()) == 1 {
 		return k, ErrMalformed
 	}
 	return k, nil

@@ -123,9 +123,6 @@ func (a *party) open(message []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if h, _, err := ParsePreKeyMessage(message); err == nil && a.row == nil {
-		a.accepted = h.Base
-	}
 	a.keep(o)
 	return string(o.Plaintext), nil
 }
@@ -139,6 +136,7 @@ func (a *party) try(message []byte) (*Opened, error) {
 			if s, err = Accept(a.self, a.keys, *h); err != nil {
 				return nil, err
 			}
+			a.accepted = h.Base
 		}
 	}
 	if s == nil {
