@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"internal/flow":              {},
 	"idempotency":                {"internal/killpoint", "internal/sfkey", "internal/sqltx", "sqldb"},
 	"internal/sfkey":             {},
+	"seal/ratchet":               {},
 	"internal/busrow":            {"bus"},
 	"internal/msgtrace":          {"bus"},
 	"internal/killpoint":         {},
@@ -39,6 +40,9 @@ var allowed = map[string][]string{
 	"internal/sqltx":             {},
 	"waxtest":                    {"", "bus", "internal/killpoint", "internal/sqltx", "sqldb"},
 	"internal/sqltest":           {"sqldb"},
+	"seal/senderkey":             {"seal/ratchet"},
+	"seal/safetynumber":          {"seal/ratchet"},
+	"seal/internal/peer":         {},
 	"internal/node":              {"internal/amqp", "internal/amqp/wire", "internal/broker", "internal/broker/access", "internal/broker/queue", "internal/directory", "internal/engine", "internal/engine/disk", "internal/engine/mem", "internal/kafka", "internal/listen", "internal/settings", "seal/directory"},
 	"internal/listen":            {},
 	"internal/kafka":             {"internal/broker", "internal/broker/group", "internal/record", "internal/settings"},
@@ -66,7 +70,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages do no I/O and know no clock: a state machine or a codec.
-var pure = []string{"internal/amqp/wire", "internal/broker/access", "internal/broker/group", "internal/broker/prekey", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/flow", "internal/record", "internal/settings"}
+var pure = []string{"internal/amqp/wire", "internal/broker/access", "internal/broker/group", "internal/broker/prekey", "internal/broker/queue", "internal/broker/route", "internal/broker/topic", "internal/enc", "internal/flow", "internal/record", "internal/settings", "seal/ratchet", "seal/safetynumber", "seal/senderkey"}
 
 // impure are the packages that a pure one must not import.
 var impure = []string{"context", "net", "os", "syscall", "sync", "log/slog", "net/http", "golang.org/x/sys/unix"}

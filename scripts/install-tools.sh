@@ -4,7 +4,8 @@
 #
 #   kcat, Node with npm, Python with venv, a JDK, Maven, a C compiler,
 #   PostgreSQL and MariaDB, without their services                     (apt)
-#   package-lock.json of conformance/kafkajs and conformance/amqpnode   (npm)
+#   package-lock.json of conformance/kafkajs, conformance/amqpnode and  (npm)
+#   seal/internal/peer
 #   requirements.txt of conformance/python and conformance/amqppython,  (pip)
 #   each into a venv
 #   the class paths of pom.xml of conformance/java and amqpjava         (Maven)
@@ -17,6 +18,9 @@
 #
 # Everything but the apt packages lands in ${WAXWING_CACHE:-~/.cache/waxwing}.
 # It asks nothing, and fails if anything cannot be installed.
+#
+#   scripts/install-tools.sh peers    only what seal's tests need, with the Node that
+#                                     is there; prints the folder it lies in
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -97,6 +101,12 @@ fill_node() {
   (cd "$2" && npm ci --no-audit --no-fund --loglevel=error >&2)
 }
 
+# fill_peers runs no script of a package: the binaries are in them.
+fill_peers() {
+  cp "$peers"/package{,-lock}.json "$1"
+  (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+}
+
 fill_python() {
   python3 -m venv "$2"
   "$2/bin/pip" install --quiet --disable-pip-version-check -r "$root/conformance/$1/requirements.txt" >&2
@@ -114,6 +124,27 @@ fill_go() {
   (cd "$root/conformance/amqpgo/watermill" && go mod download)
 }
 
+peers=$root/seal/internal/peer
+
+# install_peers has a lock of its own, so that a test need not wait for all the rest.
+install_peers() {
+  (
+    exec 8>"$cache/.peers-lock"
+    flock 8
+    once peers "$peers"/package{,-lock}.json -- fill_peers
+  )
+}
+
+if [ "${1:-}" = peers ]; then
+  for tool in node npm; do
+    command -v "$tool" >/dev/null || die "$tool is missing; run make tools"
+  done
+  mkdir -p "$cache"
+  install_peers
+  echo "$cache/peers"
+  exit
+fi
+
 install_apt
 mkdir -p "$cache"
 exec 9>"$cache/.install-lock"
@@ -121,6 +152,7 @@ flock 9
 suites=$root/conformance
 once node "$suites"/kafkajs/package{,-lock}.json -- fill_node kafkajs
 once amqpnode "$suites"/amqpnode/package{,-lock}.json -- fill_node amqpnode
+install_peers
 once python "$suites/python/requirements.txt" -- fill_python python
 once amqppython "$suites/amqppython/requirements.txt" -- fill_python amqppython
 once java "$suites/java/pom.xml" -- fill_java java
