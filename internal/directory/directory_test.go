@@ -27,12 +27,12 @@ import (
 // server is a directory over HTTPS on a broker in memory, with some users, whose
 // passwords are their names.
 type server struct {
-	t *testing.T
+	t testing.TB
 	*httptest.Server
 	broker *broker.Broker
 }
 
-func newServer(t *testing.T, users ...string) *server {
+func newServer(t testing.TB, users ...string) *server {
 	t.Helper()
 	eng, err := mem.New(mem.Options{FileBytes: 8 << 20}).Engine()
 	if err != nil {
@@ -367,5 +367,34 @@ func TestPublicationsWait(t *testing.T) {
 	group.Wait()
 	if st := s.broker.PrekeyStats(); st.Identities != 30 || st.OneTime != 3000 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// BenchmarkRaise is what a relay waits for before each batch: one request over TLS,
+// on a log in memory.
+func BenchmarkRaise(b *testing.B) {
+	s := newServer(b, "orders")
+	c := s.as("orders")
+	if _, err := c.Publish(b.Context(), "orders", publication(1, 100)); err != nil {
+		b.Fatal(err)
+	}
+	for i := uint64(1); b.Loop(); i++ {
+		if _, err := c.Raise(b.Context(), "orders", map[uint32]uint64{1: i, 2: i, 3: i}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkTake is what begins a session, with one-time keys as long as there are.
+func BenchmarkTake(b *testing.B) {
+	s := newServer(b, "orders")
+	c := s.as("orders")
+	if _, err := c.Publish(b.Context(), "orders", publication(1, 1000)); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := c.Take(b.Context(), "orders"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
