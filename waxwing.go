@@ -42,6 +42,14 @@ func AMQPAddr(addr string) Option {
 	return func(c *node.Config) { c.AMQPAddr = addr }
 }
 
+// HTTPAddr has the broker serve HTTP too (health, metrics, RabbitMQ's management
+// pages, the prekey directory of package seal/directory), which it does not by
+// default, on a host:port; port 0 takes a free one. The user is guest, with the
+// password guest, from this machine.
+func HTTPAddr(addr string) Option {
+	return func(c *node.Config) { c.HTTPAddr = addr }
+}
+
 // Setting gives a broker setting by Kafka's name ("num.partitions").
 func Setting(name, value string) Option {
 	return func(c *node.Config) { c.BrokerConfig[name] = value }
@@ -87,6 +95,10 @@ func (b *Broker) AMQPURL() string {
 	}
 	return "amqp://guest:guest@" + b.AMQPAddr() + "/"
 }
+
+// HTTPAddr is the host:port that answers over HTTP; empty without the option of
+// that name.
+func (b *Broker) HTTPAddr() string { return b.n.HTTPAddr() }
 
 // Stop lets requests under way finish until ctx ends and stops the broker.
 func (b *Broker) Stop(ctx context.Context) error { return b.n.Shutdown(ctx) }

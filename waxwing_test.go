@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net/http"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -81,4 +82,20 @@ func TestDataDirSurvives(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func ExampleHTTPAddr() {
+	ctx := context.Background()
+	b, err := waxwing.Start(ctx, waxwing.InMemory(), waxwing.HTTPAddr("127.0.0.1:0"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Stop(ctx)
+	r, err := http.Get("http://" + b.HTTPAddr() + "/readyz")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Body.Close()
+	fmt.Println(r.Status)
+	// Output: 200 OK
 }
