@@ -13,6 +13,7 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -41,11 +42,33 @@ func PGX(pool *pgxpool.Pool) *DB[pgx.Tx] { return sqltx.PGX(pool) }
 func Postgres(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.Postgres) }
 
 // MySQL is a database of MySQL 8.0 or MariaDB 10.6, or later, that the caller
-// reaches through github.com/go-sql-driver/mysql. Its option clientFoundRows must
-// not be set; Validate checks that. A deadlock ends the whole transaction, and what is
-// done in it afterwards is committed by itself: who works in it must return the
-// database's errors. The caller closes db.
+// reaches through github.com/go-sql-driver/mysql. Connections must be those of Open or
+// MySQLConnector, and the driver's option clientFoundRows must not be set; Validate
+// checks both. The caller closes db.
 func MySQL(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.MySQL) }
+
+// ErrRolledBack is what a transaction of MySQL returns, for every further statement and
+// for its commit, after an error at which the server has rolled it back: a deadlock, or
+// a wait for a lock where innodb_rollback_on_timeout is set. That error is in its chain.
+var ErrRolledBack = sqltx.ErrRolledBack
+
+// MySQLConnector is mysql.NewConnector, for those who open MySQL or MariaDB themselves:
+//
+//	pool := sql.OpenDB(connector)
+//
+// The server rolls a whole transaction back at a deadlock, commits each statement that
+// comes after that by itself, and says that the COMMIT succeeded: of a function that
+// passes over a deadlock, half would take effect, and a message's without its inbox's
+// row. In transactions on this connector's connections, also those that the caller
+// begins, everything after that fails with ErrRolledBack. It costs no round trips. No
+// check at the commit could do the same: the half is committed by then.
+func MySQLConnector(cfg *mysql.Config) (driver.Connector, error) {
+	c, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return sqltx.GuardMySQL(c), nil
+}
 
 // SQLite is a database of SQLite 3.42 or later that the caller reaches through
 // modernc.org/sqlite. Its transactions must begin with BEGIN IMMEDIATE, and it
@@ -111,7 +134,7 @@ func Open(dsn string) (*DB[*sql.Tx], *sql.DB, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		c, err := mysql.NewConnector(cfg)
+		c, err := MySQLConnector(cfg)
 		if err != nil {
 			return nil, nil, err
 		}
