@@ -184,6 +184,45 @@ func TestLockWaitTimeout(t *testing.T) {
 	}
 }
 
+// TestFailedCommit: the connection of a commit that failed is not used again.
+func TestFailedCommit(t *testing.T) {
+	ctx := t.Context()
+	d := sqltest.New(t, "mysql")
+	_, other := sqltest.Open(t, d)
+	locker, err := other.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer locker.Close()
+	db, pool, err := sqldb.Open(d.DSN + "?lock_wait_timeout=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	pool.SetMaxOpenConns(1)
+	must(t, pool, "CREATE TABLE effect (id INTEGER)")
+	before := connection(t, pool)
+	err = db.InTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO effect VALUES (1)"); err != nil {
+			return err
+		}
+		_, err := locker.ExecContext(ctx, "FLUSH TABLES WITH READ LOCK") // the commit waits for it
+		return err
+	})
+	if err == nil {
+		t.Fatal("the commit succeeded")
+	}
+	if after := connection(t, pool); after == before {
+		t.Error("the connection is used again")
+	}
+	if _, err := locker.ExecContext(ctx, "UNLOCK TABLES"); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, pool, "effect"); n != 0 {
+		t.Errorf("%d effects of a commit that failed", n)
+	}
+}
+
 // TestUnguarded: a database is refused that was opened past the guard.
 func TestUnguarded(t *testing.T) {
 	d := sqltest.New(t, "mysql")

@@ -62,6 +62,9 @@ var ErrRolledBack = sqltx.ErrRolledBack
 // row. In transactions on this connector's connections, also those that the caller
 // begins, everything after that fails with ErrRolledBack. It costs no round trips. No
 // check at the commit could do the same: the half is committed by then.
+//
+// A connection on which a COMMIT or ROLLBACK failed is closed, which ends whatever
+// transaction is open on it.
 func MySQLConnector(cfg *mysql.Config) (driver.Connector, error) {
 	c, err := mysql.NewConnector(cfg)
 	if err != nil {

@@ -20,6 +20,10 @@ var ErrRolledBack = errors.New("sqldb: the server has rolled the transaction bac
 // server has rolled back refuses all but its rollback. Without that the server is in
 // no transaction then: it commits each later statement by itself, and says that a
 // COMMIT succeeded.
+//
+// Also, a connection whose COMMIT or ROLLBACK failed is not used again: whether a
+// transaction is open there is not known, and the next START TRANSACTION would
+// commit it.
 func GuardMySQL(c sqldriver.Connector) sqldriver.Connector { return guard{c} }
 
 type guard struct{ sqldriver.Connector }
@@ -57,6 +61,7 @@ type guardConn struct {
 	inTx  bool
 	lost  error // an ErrRolledBack
 	doubt error // after which the transaction is lost, or not: that is a setting
+	bad   bool  // it is not known whether a transaction is open
 }
 
 func (c *guardConn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver.Tx, error) {
@@ -102,6 +107,15 @@ func (c *guardConn) PrepareContext(ctx context.Context, query string) (sqldriver
 	return guardStmt{inner, c}, nil
 }
 
+func (c *guardConn) IsValid() bool { return !c.bad && c.mysqlConn.IsValid() }
+
+func (c *guardConn) ResetSession(ctx context.Context) error {
+	if c.bad {
+		return sqldriver.ErrBadConn
+	}
+	return c.mysqlConn.ResetSession(ctx)
+}
+
 // The errors, beside those of SQLSTATE class 40, with which InnoDB rolls back the
 // whole transaction. With lockWait it does if the server runs with
 // innodb_rollback_on_timeout.
@@ -124,6 +138,9 @@ func (c *guardConn) saw(err error) error {
 
 // refused is why nothing more may be done on the connection, or nil.
 func (c *guardConn) refused(ctx context.Context) error {
+	if c.bad {
+		return sqldriver.ErrBadConn
+	}
 	if c.doubt == nil || c.lost != nil {
 		return c.lost
 	}
@@ -179,6 +196,9 @@ func (t guardTx) Rollback() error { return t.end(t.Tx.Rollback()) }
 
 func (t guardTx) end(err error) error {
 	t.c.inTx, t.c.lost, t.c.doubt = false, nil, nil
+	if err != nil {
+		t.c.bad = true
+	}
 	return err
 }
 
