@@ -75,7 +75,9 @@ func MySQLConnector(cfg *mysql.Config) (driver.Connector, error) {
 
 // SQLite is a database of SQLite 3.42 or later that the caller reaches through
 // modernc.org/sqlite. Its transactions must begin with BEGIN IMMEDIATE, and it
-// should wait for locks: OpenSQLite sees to both. The caller closes db.
+// should wait for locks: OpenSQLite sees to both. InTx begins one transaction at a time
+// and has the others stand in line, for ten seconds at most; an InTx within another
+// one's transaction fails after that. The caller closes db.
 func SQLite(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.SQLite) }
 
 // OpenSQLite opens a file, which is created if need be, as SQLite wants it to be:
