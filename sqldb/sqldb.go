@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
@@ -82,7 +83,9 @@ func SQLite(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.SQLite) }
 
 // OpenSQLite opens a file, which is created if need be, as SQLite wants it to be:
 // write-ahead log, every commit synced, transactions that begin with BEGIN
-// IMMEDIATE, ten seconds of patience for locks.
+// IMMEDIATE, ten seconds of patience for locks. The pool has 16 connections at most,
+// which are kept for a minute; the caller may set other bounds, but not 1, with which
+// what reads beside a transaction waits for its end.
 func OpenSQLite(path string) (*sql.DB, error) { return openSQLite(path, nil) }
 
 // openSQLite adds settings for the driver, which win over ours.
@@ -103,8 +106,20 @@ func openSQLite(path string, more url.Values) (*sql.DB, error) {
 		}
 		q["_pragma"] = append(q["_pragma"], values...)
 	}
-	return sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(sqliteConns)
+	db.SetMaxIdleConns(sqliteConns) // fewer would be opened again and again
+	db.SetConnMaxIdleTime(time.Minute)
+	return db, nil
 }
+
+// sqliteConns is how many statements may be under way at once. In the write-ahead log
+// all of them may read, and one may write, so that more would only wait; each has up
+// to 2 MB of cache and three open files.
+const sqliteConns = 16
 
 // pragmaName is the name in name(value) or name=value.
 func pragmaName(pragma string) string {

@@ -22,6 +22,30 @@ func openSQLite(t *testing.T) (*sqldb.DB[*sql.Tx], *sql.DB) {
 	return sqldb.SQLite(pool), pool
 }
 
+// TestSQLiteConnections: many who read at once have a bounded number of connections,
+// which are kept.
+func TestSQLiteConnections(t *testing.T) {
+	_, pool := openSQLite(t)
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			rows, err := pool.Query("SELECT 1 UNION ALL SELECT 2")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer rows.Close()
+			time.Sleep(20 * time.Millisecond)
+			for rows.Next() {
+			}
+		})
+	}
+	wg.Wait()
+	if s := pool.Stats(); s.MaxOpenConnections != 16 || s.OpenConnections > 16 || s.MaxIdleClosed > 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestSQLiteLine: transactions of one process have their turns, so that none waits for
 // the end of all others.
 func TestSQLiteLine(t *testing.T) {
