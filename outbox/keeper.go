@@ -24,6 +24,7 @@ type keeper struct {
 	length  time.Duration // of a lease
 	changed *signal       // raised when there are further buckets
 	failed  func(err error)
+	watch   watch // only run uses it
 
 	mu    sync.Mutex
 	held  map[int]*lease
@@ -46,7 +47,7 @@ type lease struct {
 }
 
 func newKeeper(s *store, length time.Duration, failed func(error)) *keeper {
-	return &keeper{store: s, owner: newID(), length: length, changed: newSignal(), failed: failed, held: map[int]*lease{}}
+	return &keeper{store: s, owner: newOwner(length), length: length, changed: newSignal(), failed: failed, watch: watch{length: length}, held: map[int]*lease{}}
 }
 
 // run keeps the leases until ctx ends. It does not give them up.
@@ -70,11 +71,16 @@ func (k *keeper) step(ctx context.Context) error {
 	if err := k.renewAll(ctx); err != nil {
 		return err
 	}
-	rows, live, err := k.store.leases(ctx, k.length)
+	rows, err := k.store.leases(ctx)
+	if err != nil {
+		return err
+	}
+	relays, err := k.store.relays(ctx)
 	if err != nil {
 		return err
 	}
 	k.compare(rows)
+	live := k.watch.look(rows, relays, time.Now())
 	share := (Buckets + max(live, 1) - 1) / max(live, 1)
 	return errors.Join(k.giveUp(ctx, share), k.take(ctx, rows, share))
 }
@@ -98,7 +104,7 @@ func (k *keeper) renewAll(ctx context.Context) error {
 		return err
 	}
 	if !all { // those that are still ours were renewed; see which
-		rows, _, err := k.store.leases(ctx, k.length)
+		rows, err := k.store.leases(ctx)
 		if err != nil {
 			return err
 		}
@@ -197,7 +203,7 @@ func (k *keeper) take(ctx context.Context, rows []leaseRow, share int) error {
 		if want <= 0 {
 			return nil
 		}
-		if r.left > 0 && r.owner != k.owner {
+		if !r.over && r.owner != k.owner {
 			continue
 		}
 		sent := time.Now()

@@ -9,13 +9,22 @@ import (
 )
 
 // A leaseRow is a row of waxwing_outbox_lease. Who holds a bucket, and whether the
-// lease is over, is decided by single statements that compare token and expiry by
-// the database's clock.
+// lease is over, is decided by single statements that compare token and expiry, by
+// the database's clock or, if a watch says that it is over, with what was read.
 type leaseRow struct {
-	bucket int
-	owner  string
-	token  int64
-	left   time.Duration // until it expires; not positive if it has
+	bucket  int
+	owner   string
+	token   int64
+	expires int64         // microseconds since 1970
+	left    time.Duration // until it expires; not positive if it has
+	over    bool          // it has expired, or a watch says so
+}
+
+// A relayRow is a row of waxwing_outbox_relay.
+type relayRow struct {
+	owner string
+	seen  int64         // microseconds since 1970
+	ago   time.Duration // negative if the clock was set back
 }
 
 // prepare makes the rows of all buckets.
@@ -29,24 +38,33 @@ func (s *store) prepare(ctx context.Context) error {
 	return nil
 }
 
-// leases are all rows, and the number of relays that were seen within the time
-// given.
-func (s *store) leases(ctx context.Context, within time.Duration) (rows []leaseRow, live int, err error) {
-	query := "SELECT bucket, owner, token, expires_us - " + s.dialect.Now() + " FROM waxwing_outbox_lease"
+// leases are all rows.
+func (s *store) leases(ctx context.Context) (rows []leaseRow, err error) {
+	query := "SELECT bucket, owner, token, expires_us, expires_us - " + s.dialect.Now() + " FROM waxwing_outbox_lease"
 	err = sqltx.Each(ctx, s.conn, query, nil, func(read func(...any) error) error {
 		var r leaseRow
 		var us int64
-		err := read(&r.bucket, &r.owner, &r.token, &us)
+		err := read(&r.bucket, &r.owner, &r.token, &r.expires, &us)
 		r.left = time.Duration(us) * time.Microsecond
+		r.over = r.left <= 0
 		rows = append(rows, r)
 		return err
 	})
-	if err != nil {
-		return nil, 0, err
-	}
-	query = "SELECT COUNT(*) FROM waxwing_outbox_relay WHERE seen_us > " + s.dialect.Now() + " - ?"
-	err = sqltx.One(ctx, s.conn, query, []any{within.Microseconds()}, &live)
-	return rows, live, err
+	return rows, err
+}
+
+// relays are those that were heard of.
+func (s *store) relays(ctx context.Context) (rows []relayRow, err error) {
+	query := "SELECT owner, seen_us, " + s.dialect.Now() + " - seen_us FROM waxwing_outbox_relay"
+	err = sqltx.Each(ctx, s.conn, query, nil, func(read func(...any) error) error {
+		var r relayRow
+		var us int64
+		err := read(&r.owner, &r.seen, &us)
+		r.ago = time.Duration(us) * time.Microsecond
+		rows = append(rows, r)
+		return err
+	})
+	return rows, err
 }
 
 // beat says that a relay lives, and forgets those that have not for a while.
@@ -65,11 +83,16 @@ func (s *store) beat(ctx context.Context, owner string, forget time.Duration) er
 	return err
 }
 
-// acquire takes a bucket whose lease is over, or the owner's own, if nobody else
-// has since it was read.
+// acquire takes a bucket whose lease is over, or the owner's own, if nobody has
+// acquired it since it was read, nor renewed it.
 func (s *store) acquire(ctx context.Context, r leaseRow, owner string, d time.Duration) (bool, error) {
+	asRead := int64(-1) // no lease expires then
+	if r.over {
+		asRead = r.expires
+	}
 	n, err := s.conn.Exec(ctx, "UPDATE waxwing_outbox_lease SET owner = ?, token = token + 1, expires_us = "+s.dialect.Now()+
-		" + ? WHERE bucket = ? AND token = ? AND (owner = ? OR expires_us <= "+s.dialect.Now()+")", owner, d.Microseconds(), r.bucket, r.token, owner)
+		" + ? WHERE bucket = ? AND token = ? AND (owner = ? OR expires_us <= "+s.dialect.Now()+" OR expires_us = ?)",
+		owner, d.Microseconds(), r.bucket, r.token, owner, asRead)
 	return n == 1, err
 }
 

@@ -22,7 +22,7 @@ func owners(t *testing.T, s *store, what string, ok func(map[string]int) bool) {
 	t.Helper()
 	var by map[string]int
 	for range 400 {
-		rows, _, err := s.leases(t.Context(), time.Hour)
+		rows, err := s.leases(t.Context())
 		if err != nil && !sqltx.Transient(err) {
 			t.Fatal(err)
 		}

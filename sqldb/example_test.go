@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -89,10 +90,15 @@ func ExamplePostgres() {
 }
 
 func ExampleMySQL() {
-	pool, err := sql.Open("mysql", "app@tcp(localhost:3306)/shop") // MariaDB too
+	cfg, err := mysql.ParseDSN("app@tcp(localhost:3306)/shop") // MariaDB too
 	if err != nil {
 		log.Fatal(err)
 	}
+	connector, err := sqldb.MySQLConnector(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool := sql.OpenDB(connector)
 	defer pool.Close()
 	fmt.Println(sqldb.MySQL(pool).Dialect())
 	// Output: mysql

@@ -189,7 +189,8 @@ func tableOf(statement string) (string, bool) {
 // soundMySQL checks what MySQL's settings can break: with the driver's option
 // clientFoundRows a row that stays as it is counts as changed, and each duplicate
 // would look new; with an increment above 1 several primaries hand out ids, which
-// are in no order.
+// are in no order; without the guard of MySQLConnector a transaction goes on that is
+// none any more.
 func soundMySQL[TX any](ctx context.Context, db *DB[TX]) error {
 	if db.Dialect() != sqltx.MySQL {
 		return nil
@@ -208,5 +209,23 @@ func soundMySQL[TX any](ctx context.Context, db *DB[TX]) error {
 	if increment != 1 {
 		return fmt.Errorf("sqldb: auto_increment_increment is %d: several primaries (Galera, group replication) write, and their ids are in no order; let one write", increment)
 	}
-	return nil
+	return guarded(ctx, db)
+}
+
+// guarded checks that a transaction does not commit in which there was a deadlock.
+// The server only says that there was one, so that it shows whether that is noticed,
+// whatever is around the driver.
+func guarded[TX any](ctx context.Context, db *DB[TX]) error {
+	var said error
+	err := inTx(ctx, db, func(ctx context.Context, c sqltx.Conn) error {
+		_, said = c.Exec(ctx, "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'waxwing asks whether a deadlock is noticed'")
+		return nil
+	})
+	switch {
+	case errors.Is(err, ErrRolledBack):
+		return nil
+	case err == nil && sqltx.Transient(said):
+		return errors.New("sqldb: a transaction goes on after a deadlock, in which the server commits each statement by itself: open this database with sqldb.Open or sqldb.MySQLConnector")
+	}
+	return errors.Join(err, said)
 }

@@ -13,11 +13,13 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
@@ -41,20 +43,49 @@ func PGX(pool *pgxpool.Pool) *DB[pgx.Tx] { return sqltx.PGX(pool) }
 func Postgres(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.Postgres) }
 
 // MySQL is a database of MySQL 8.0 or MariaDB 10.6, or later, that the caller
-// reaches through github.com/go-sql-driver/mysql. Its option clientFoundRows must
-// not be set; Validate checks that. A deadlock ends the whole transaction, and what is
-// done in it afterwards is committed by itself: who works in it must return the
-// database's errors. The caller closes db.
+// reaches through github.com/go-sql-driver/mysql. Connections must be those of Open or
+// MySQLConnector, and the driver's option clientFoundRows must not be set; Validate
+// checks both. The caller closes db.
 func MySQL(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.MySQL) }
+
+// ErrRolledBack is what a transaction of MySQL returns, for every further statement and
+// for its commit, after an error at which the server has rolled it back: a deadlock, or
+// a wait for a lock where innodb_rollback_on_timeout is set. That error is in its chain.
+var ErrRolledBack = sqltx.ErrRolledBack
+
+// MySQLConnector is mysql.NewConnector, for those who open MySQL or MariaDB themselves:
+//
+//	pool := sql.OpenDB(connector)
+//
+// The server rolls a whole transaction back at a deadlock, commits each statement that
+// comes after that by itself, and says that the COMMIT succeeded: of a function that
+// passes over a deadlock, half would take effect, and a message's without its inbox's
+// row. In transactions on this connector's connections, also those that the caller
+// begins, everything after that fails with ErrRolledBack. It costs no round trips. No
+// check at the commit could do the same: the half is committed by then.
+//
+// A connection on which a COMMIT or ROLLBACK failed is closed, which ends whatever
+// transaction is open on it.
+func MySQLConnector(cfg *mysql.Config) (driver.Connector, error) {
+	c, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return sqltx.GuardMySQL(c), nil
+}
 
 // SQLite is a database of SQLite 3.42 or later that the caller reaches through
 // modernc.org/sqlite. Its transactions must begin with BEGIN IMMEDIATE, and it
-// should wait for locks: OpenSQLite sees to both. The caller closes db.
+// should wait for locks: OpenSQLite sees to both. InTx begins one transaction at a time
+// and has the others stand in line, for ten seconds at most; an InTx within another
+// one's transaction fails after that. The caller closes db.
 func SQLite(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.SQLite) }
 
 // OpenSQLite opens a file, which is created if need be, as SQLite wants it to be:
 // write-ahead log, every commit synced, transactions that begin with BEGIN
-// IMMEDIATE, ten seconds of patience for locks.
+// IMMEDIATE, ten seconds of patience for locks. The pool has 16 connections at most,
+// which are kept for a minute; the caller may set other bounds, but not 1, with which
+// what reads beside a transaction waits for its end.
 func OpenSQLite(path string) (*sql.DB, error) { return openSQLite(path, nil) }
 
 // openSQLite adds settings for the driver, which win over ours.
@@ -75,8 +106,20 @@ func openSQLite(path string, more url.Values) (*sql.DB, error) {
 		}
 		q["_pragma"] = append(q["_pragma"], values...)
 	}
-	return sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(sqliteConns)
+	db.SetMaxIdleConns(sqliteConns) // fewer would be opened again and again
+	db.SetConnMaxIdleTime(time.Minute)
+	return db, nil
 }
+
+// sqliteConns is how many statements may be under way at once. In the write-ahead log
+// all of them may read, and one may write, so that more would only wait; each has up
+// to 2 MB of cache and three open files.
+const sqliteConns = 16
 
 // pragmaName is the name in name(value) or name=value.
 func pragmaName(pragma string) string {
@@ -111,7 +154,7 @@ func Open(dsn string) (*DB[*sql.Tx], *sql.DB, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		c, err := mysql.NewConnector(cfg)
+		c, err := MySQLConnector(cfg)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -98,9 +98,10 @@ func startMariaDB(s *server) error {
 		flush = "1"
 	}
 	s.admin = "mysql://root@127.0.0.1:" + port + "/admin"
-	if s.process, err = s.run(bin, "--no-defaults", data, "--port="+port, "--bind-address=127.0.0.1",
-		"--socket="+filepath.Join(s.dir, "socket"), "--pid-file="+filepath.Join(s.dir, "pid"), "--max-connections=200",
-		"--innodb-flush-log-at-trx-commit="+flush, "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=64M", "--skip-name-resolve"); err != nil {
+	args := append([]string{"--no-defaults", data, "--port=" + port, "--bind-address=127.0.0.1",
+		"--socket=" + filepath.Join(s.dir, "socket"), "--pid-file=" + filepath.Join(s.dir, "pid"), "--max-connections=200",
+		"--innodb-flush-log-at-trx-commit=" + flush, "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=64M", "--skip-name-resolve"}, s.options...)
+	if s.process, err = s.run(bin, args...); err != nil {
 		return err
 	}
 	return s.createAdmin("mysql", "/admin", "/mysql")

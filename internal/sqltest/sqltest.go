@@ -73,6 +73,15 @@ func Durable(t testing.TB, dialect string) Database {
 	return New(t, dialect) // SQLite syncs in any case
 }
 
+// MariaDB is a database of a server of its own, that runs with options and ends when
+// the test does.
+func MariaDB(t testing.TB, options ...string) Database {
+	t.Helper()
+	s := &server{start: startMariaDB, options: options}
+	t.Cleanup(s.end)
+	return s.database(t)
+}
+
 // Open opens a database, with the SDK's tables in it, until the test ends.
 func Open(t testing.TB, d Database) (*sqldb.DB[*sql.Tx], *sql.DB) {
 	t.Helper()
@@ -100,6 +109,7 @@ var (
 type server struct {
 	start   func(s *server) error
 	durable bool
+	options []string // further ones
 
 	once    sync.Once
 	err     error
@@ -172,11 +182,15 @@ func (s *server) ready() error {
 // stopAll ends the servers that run, and removes what they kept.
 func stopAll() {
 	for _, s := range servers {
-		if s.process != nil {
-			s.process.stop()
-		}
-		if s.dir != "" {
-			os.RemoveAll(s.dir)
-		}
+		s.end()
+	}
+}
+
+func (s *server) end() {
+	if s.process != nil {
+		s.process.stop()
+	}
+	if s.dir != "" {
+		os.RemoveAll(s.dir)
 	}
 }

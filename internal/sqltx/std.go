@@ -4,17 +4,64 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 )
 
 // Std is a database reached through database/sql. One of SQLite must begin its
 // transactions with BEGIN IMMEDIATE.
 func Std(db *sql.DB, d Dialect) *DB[*sql.Tx] {
-	return &DB[*sql.Tx]{stdDriver{db, d}, d}
+	driver := stdDriver{db: db, dialect: d}
+	if d == SQLite {
+		driver.turn, driver.turnWait = make(chan struct{}, 1), turnWait
+	}
+	return &DB[*sql.Tx]{driver, d}
 }
 
 type stdDriver struct {
 	db      *sql.DB
 	dialect Dialect
+
+	// Of SQLite.
+	turn     chan struct{} // holds one while a transaction is open
+	turnWait time.Duration
+}
+
+// turnWait is how long a transaction may wait for others, as OpenSQLite has it wait
+// for those of other processes.
+const turnWait = 10 * time.Second
+
+// errTurn is Transient.
+var errTurn = errors.New("sqldb: other transactions have been writing for too long")
+
+// take waits for the transaction's turn. SQLite writes one transaction at a time, and
+// its own way to wait is to look again and again, in which some never find the lock
+// free, each holding a connection meanwhile. In a channel they stand in line.
+func (d stdDriver) take(ctx context.Context) error {
+	if d.turn == nil {
+		return nil
+	}
+	select {
+	case d.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	t := time.NewTimer(d.turnWait)
+	defer t.Stop()
+	select {
+	case d.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C: // it may be within another one
+		return errTurn
+	}
+}
+
+// give lets the next one begin.
+func (d stdDriver) give() {
+	if d.turn != nil {
+		<-d.turn
+	}
 }
 
 func (d stdDriver) bind(tx *sql.Tx) Conn { return stdConn{tx, d.dialect} }
@@ -25,7 +72,14 @@ func (d stdDriver) begin(ctx context.Context) (*sql.Tx, error) {
 	if d.dialect == SQLite {
 		opts = nil // it is serializable
 	}
-	return d.db.BeginTx(ctx, opts)
+	if err := d.take(ctx); err != nil {
+		return nil, err
+	}
+	tx, err := d.db.BeginTx(ctx, opts)
+	if err != nil {
+		d.give()
+	}
+	return tx, err
 }
 
 func (d stdDriver) beginWith(ctx context.Context, query string, args []any, scan func(Rows) error) (*sql.Tx, error) {
@@ -40,14 +94,21 @@ func (d stdDriver) beginWith(ctx context.Context, query string, args []any, scan
 		err = errors.Join(err, rows.Err())
 	}
 	if err != nil {
-		_ = tx.Rollback()
+		_ = d.rollback(ctx, tx)
 		return nil, err
 	}
 	return tx, nil
 }
 
-func (d stdDriver) commit(_ context.Context, tx *sql.Tx) error   { return tx.Commit() }
-func (d stdDriver) rollback(_ context.Context, tx *sql.Tx) error { return tx.Rollback() }
+func (d stdDriver) commit(_ context.Context, tx *sql.Tx) error {
+	defer d.give()
+	return tx.Commit()
+}
+
+func (d stdDriver) rollback(_ context.Context, tx *sql.Tx) error {
+	defer d.give()
+	return tx.Rollback()
+}
 
 // stdConn is a database or a transaction.
 type stdConn struct {

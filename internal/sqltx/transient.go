@@ -29,6 +29,8 @@ func Transient(err error) bool {
 	var my *mysql.MySQLError
 	var lite *sqlite.Error
 	switch {
+	case errors.Is(err, errTurn):
+		return true
 	case errors.As(err, &pg):
 		return pg.Code == pgSerialization || pg.Code == pgDeadlock || pg.Code == pgLockNotAvail
 	case errors.As(err, &my):
