@@ -112,7 +112,7 @@ func (o *opening) check(at int, n, index uint32) error {
 		from = o.next.receive[at].chain.n
 	}
 	last := o.next.pq.receive.n
-	if tooFar(from, n) || index > 0 && tooFar(last, index) {
+	if tooFar(from, n) || index > 0 && tooFar(last+1, index) {
 		return ErrTooFar
 	}
 	if n < from {
