@@ -32,7 +32,7 @@ func TestInteropXEdDSA(t *testing.T) {
 	for _, p := range []peer.Package{peer.Current, peer.PQXDH, peer.Privacyresearch, peer.WhiskeySockets} {
 		t.Run(string(p), func(t *testing.T) {
 			t.Parallel()
-			for i := range 8 {
+			for i := range 4 {
 				them := peer.Start(t, p, "bob")
 				theirs, err := ParsePublicKey(them.Identity.Key)
 				if err != nil {
@@ -42,7 +42,7 @@ func TestInteropXEdDSA(t *testing.T) {
 				if sig := them.Sign(message); !Verify(theirs, message, sig) {
 					t.Errorf("we refuse their signature %x", sig)
 				}
-				for range 8 {
+				for range 6 {
 					k := newKey(t)
 					sig, err := Sign(rand.Reader, k, message)
 					if err != nil {
