@@ -7,8 +7,10 @@ import (
 	"testing"
 )
 
-// fixture is a conversation that is the same in every run, apart from the KEM's randomness, which it does without: what the fuzz targets begin
-// with. It returns both ends and messages that Bob has not opened yet, one of a chain that he knows and one of a new one.
+// fixture is a conversation that is the same in every run, apart from the KEM's
+// randomness, which it does without: what the fuzz targets begin with. It
+// returns both ends and messages that Bob has not opened yet, one of a chain
+// that he knows and one of a new one.
 func fixture(t testing.TB, p Profile) (a, b *party, late, fresh []byte) {
 	t.Helper()
 	a = &party{name: "alice", profile: p, skipped: map[KeyID][32]byte{}, rand: rand.NewChaCha8([32]byte{1})}
@@ -62,7 +64,8 @@ func FuzzDecodeSession(f *testing.F) {
 	})
 }
 
-// FuzzOpen opens hostile bytes with a session of each profile: only what the peer sealed opens, and only once.
+// FuzzOpen opens hostile bytes with a session of each profile: only what the
+// peer sealed opens, and only once.
 func FuzzOpen(f *testing.F) {
 	sessions, good := map[Profile]*party{}, map[string]bool{}
 	for _, p := range profiles {
@@ -153,7 +156,8 @@ func FuzzDecodeHandshake(f *testing.F) {
 	})
 }
 
-// FuzzKeys parses keys and signatures. Whoever parses agrees and verifies without a panic.
+// FuzzKeys parses keys and signatures. Whoever parses agrees and verifies
+// without a panic.
 func FuzzKeys(f *testing.F) {
 	k := must(GenerateKey(rand.NewChaCha8([32]byte{3})))
 	f.Add(k.Public().Encode(), must(Sign(rand.NewChaCha8([32]byte{3}), k, []byte("m"))))

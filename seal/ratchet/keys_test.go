@@ -13,7 +13,8 @@ import (
 	"filippo.io/edwards25519"
 )
 
-// TestParsePublicKey: only points of the prime-order subgroup, in their one encoding, are keys.
+// TestParsePublicKey: only points of the prime-order subgroup, in their one
+// encoding, are keys.
 func TestParsePublicKey(t *testing.T) {
 	good := newKey(t).Public()
 	if k, err := ParsePublicKey(good.Encode()); err != nil || k != good {
@@ -23,7 +24,8 @@ func TestParsePublicKey(t *testing.T) {
 		"empty": nil, "short": good.Encode()[:32], "long": append(good.Encode(), 0), "other type": append([]byte{6}, good[:]...),
 		"top bit": append([]byte{5}, append(good[:31:31], good[31]|0x80)...),
 	}
-	// The points of small order (RFC 7748, section 6.1), and 2^255-19 and above.
+	// The points of small order (RFC 7748, section 6.1), and 2^255-19 and
+	// above.
 	for _, s := range []string{
 		"0000000000000000000000000000000000000000000000000000000000000000",
 		"0100000000000000000000000000000000000000000000000000000000000000",
@@ -80,7 +82,8 @@ func TestX25519(t *testing.T) {
 	}
 }
 
-// TestXEdDSA: signatures of keys of either sign verify, as the paper has them and as libsignal does; changed ones do not.
+// TestXEdDSA: signatures of keys of either sign verify, as the paper has them
+// and as libsignal does; changed ones do not.
 func TestXEdDSA(t *testing.T) {
 	signs := map[byte]int{}
 	for range 40 {
@@ -113,7 +116,8 @@ func TestXEdDSA(t *testing.T) {
 	}
 }
 
-// TestKyberSecret: the secret of the third round is that of ML-KEM, hashed with the ciphertext.
+// TestKyberSecret: the secret of the third round is that of ML-KEM, hashed with
+// the ciphertext.
 func TestKyberSecret(t *testing.T) {
 	k, err := GenerateKEM(rand.Reader, Kyber1024)
 	if err != nil {

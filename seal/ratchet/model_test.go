@@ -15,8 +15,10 @@ import (
 	"io"
 )
 
-// This is the protocol once more, slow and straightforward, on the standard library alone, to compare Session with: the names are those of
-// the Double Ratchet specification. It keeps skipped keys itself and never deletes chains but for the limit.
+// This is the protocol once more, slow and straightforward, on the standard
+// library alone, to compare Session with: the names are those of the Double
+// Ratchet specification. It keeps skipped keys itself and never deletes chains
+// but for the limit.
 
 var (
 	errModelDuplicate = errors.New("duplicate")
@@ -49,7 +51,8 @@ type modelChain struct {
 	closed bool
 }
 
-// modelSecrets are the results of a handshake, which the model computes with everybody's private keys.
+// modelSecrets are the results of a handshake, which the model computes with
+// everybody's private keys.
 func modelSecrets(p Profile, ika, ikb PrivateKey, base PrivateKey, keys Prekeys, h *Handshake) (out []byte) {
 	dh := func(k, p PrivateKey) []byte { return must(stdKey(k).ECDH(stdKey(p).PublicKey())) }
 	ikm := bytes.Repeat([]byte{0xff}, 32)
@@ -82,7 +85,8 @@ func modelSecrets(p Profile, ika, ikb PrivateKey, base PrivateKey, keys Prekeys,
 	return must(stdhkdf.Key(sha256.New, ikm, nil, info, size))
 }
 
-// newModel is RatchetInitAlice and RatchetInitBob, with header encryption or without.
+// newModel is RatchetInitAlice and RatchetInitBob, with header encryption or
+// without.
 func newModel(p Profile, initiator bool, rand io.Reader, self, peer, spk PrivateKey, secrets []byte, used map[string]bool) *model {
 	m := &model{
 		profile: p, initiator: initiator, rand: rand, ikSelf: append([]byte{5}, std(self)...), ikPeer: append([]byte{5}, std(peer)...),
@@ -192,7 +196,8 @@ func (m *model) sealHE(mk []byte, n uint32, ad, plaintext []byte) []byte {
 	return append(b, aead.Seal(nil, nonce, plaintext, slicesOf(m.ikSelf[1:], m.ikPeer[1:], b, ad))...)
 }
 
-// open is RatchetDecrypt. It is called with messages of the peer's only, whole or with a broken last byte.
+// open is RatchetDecrypt. It is called with messages of the peer's only, whole
+// or with a broken last byte.
 func (m *model) open(ad, message []byte) ([]byte, error) {
 	saved := m.clone()
 	text, err := m.decrypt(ad, message)
@@ -316,7 +321,8 @@ func (m *model) chain(id []byte) *modelChain {
 	return nil
 }
 
-// add puts a chain in front. Of those beyond the fifth, the skipped keys go as well.
+// add puts a chain in front. Of those beyond the fifth, the skipped keys go as
+// well.
 func (m *model) add(c *modelChain) {
 	m.chains = append([]*modelChain{c}, m.chains...)
 	if len(m.chains) > 5 {

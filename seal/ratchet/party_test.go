@@ -23,7 +23,8 @@ func forEachProfile(t *testing.T, f func(t *testing.T, p Profile)) {
 	}
 }
 
-// A party is one end, with what its database would hold: it encodes and decodes its session for every message.
+// A party is one end, with what its database would hold: it encodes and decodes
+// its session for every message.
 type party struct {
 	name     string
 	self     PrivateKey
@@ -174,7 +175,8 @@ func (a *party) keep(o *Opened) {
 	}
 }
 
-// pair returns two parties with a session, of which the initiator has sent nothing yet.
+// pair returns two parties with a session, of which the initiator has sent
+// nothing yet.
 func pair(t rapid.TB, p Profile) (a, b *party) {
 	t.Helper()
 	a, b = newParty(t, "alice", p), newParty(t, "bob", p)

@@ -19,7 +19,8 @@ type side struct {
 	opened map[int]bool
 }
 
-// modelled makes two sides that share everything with their models: keys and randomness.
+// modelled makes two sides that share everything with their models: keys and
+// randomness.
 func modelled(t rapid.TB, p Profile, seed uint64) (a, b *side) {
 	stream := func(n byte) *rand.ChaCha8 { return rand.NewChaCha8([32]byte{n, byte(seed), byte(seed >> 8)}) }
 	setup := stream(0)
@@ -46,8 +47,9 @@ func modelled(t rapid.TB, p Profile, seed uint64) (a, b *side) {
 	return a, b
 }
 
-// TestModel compares sessions with the model: the same bytes are sealed, the same messages open, with loss, repetition, any order, broken
-// messages and stored rows. The model sees to it that no message key is used twice.
+// TestModel compares sessions with the model: the same bytes are sealed, the
+// same messages open, with loss, repetition, any order, broken messages and
+// stored rows. The model sees to it that no message key is used twice.
 func TestModel(t *testing.T) {
 	forEachProfile(t, func(t *testing.T, p Profile) {
 		rapid.Check(t, func(t *rapid.T) {
@@ -117,7 +119,8 @@ func roundTrip(t *rapid.T, sides ...*side) {
 	}
 }
 
-// forwardSecrecy: what the database holds now opens nothing that was opened, neither by Open nor with any key that can be derived from it.
+// forwardSecrecy: what the database holds now opens nothing that was opened,
+// neither by Open nor with any key that can be derived from it.
 func forwardSecrecy(t *rapid.T, s *side) {
 	now := s.session(t)
 	var seeds, pqKeys [][32]byte
@@ -177,7 +180,8 @@ func opensWith(s *Session, seed, pq [32]byte, ad, message []byte) bool {
 	return m.authentic(k.mac(), &s.peer, &s.self)
 }
 
-// TestHeals: whoever steals a session follows it in both directions, until the victim's next ratchet key has come back.
+// TestHeals: whoever steals a session follows it in both directions, until the
+// victim's next ratchet key has come back.
 func TestHeals(t *testing.T) {
 	forEachProfile(t, func(t *testing.T, p Profile) {
 		a, b := pair(t, p)
@@ -222,7 +226,8 @@ func TestHeals(t *testing.T) {
 	})
 }
 
-// mirrored is what a thief of s can make of it to read what s sends: the other end's receiving chain.
+// mirrored is what a thief of s can make of it to read what s sends: the other
+// end's receiving chain.
 func mirrored(s *Session) *Session {
 	m := &Session{profile: s.profile, self: s.peer, peer: s.self, chains: 1, ratchet: s.ratchet, root: s.root}
 	m.receive[0] = receiving{id: s.public, chain: s.send}

@@ -16,8 +16,10 @@ import (
 
 var update = flag.Bool("update", false, "record the transcripts anew, with the official packages")
 
-// TestTranscripts replays conversations that were recorded, so that what is on the wire and in the rows cannot change unnoticed. The peer began;
-// our keys and randomness are those of a seed. A line is < for what we open, > for what we seal, = for our row, each in hex.
+// TestTranscripts replays conversations that were recorded, so that what is on
+// the wire and in the rows cannot change unnoticed. The peer began; our keys
+// and randomness are those of a seed. A line is < for what we open, > for what
+// we seal, = for our row, each in hex.
 func TestTranscripts(t *testing.T) {
 	for name, p := range map[string]Profile{
 		"privacyresearch-0.0.16": X3DH, "whiskeysockets-6.0.0": X3DH, "libsignal-0.67.3": PQXDH, "libsignal-0.103.0": SignalV4, "waxwing-he": WaxwingHE,
@@ -74,7 +76,8 @@ func parseLine(t *testing.T, line string) (kind, text string, body []byte) {
 	return parts[0], parts[1], body
 }
 
-// record has a conversation and writes it down: both sides in turn, and a message that overtakes another.
+// record has a conversation and writes it down: both sides in turn, and a
+// message that overtakes another.
 func record(t *testing.T, name string, p Profile) []byte {
 	t.Helper()
 	var out bytes.Buffer
