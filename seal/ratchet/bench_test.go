@@ -3,12 +3,16 @@ package ratchet
 import (
 	"bytes"
 	"crypto/rand"
+	"io"
 	"syscall"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
-// BenchmarkOneWay is one message of 1 KB: seal and open, with the rows decoded and encoded on both sides.
+// BenchmarkOneWay is one message of 1 KB: seal and open, with the rows decoded
+// and encoded on both sides.
 func BenchmarkOneWay(b *testing.B) {
 	for _, p := range profiles {
 		b.Run(p.String(), func(b *testing.B) {
@@ -19,14 +23,15 @@ func BenchmarkOneWay(b *testing.B) {
 			b.ReportAllocs()
 			cpu := startCPU()
 			for b.Loop() {
-				benchMessage(b, alice, bob, plaintext)
+				exchange(b, rand.Reader, alice, bob, plaintext)
 			}
 			cpu.report(b)
 		})
 	}
 }
 
-// BenchmarkPingPong is two messages of 1 KB, one each way: a step of the Diffie-Hellman ratchet on both sides.
+// BenchmarkPingPong is two messages of 1 KB, one each way: a step of the
+// Diffie-Hellman ratchet on both sides.
 func BenchmarkPingPong(b *testing.B) {
 	for _, p := range profiles {
 		b.Run(p.String(), func(b *testing.B) {
@@ -36,15 +41,16 @@ func BenchmarkPingPong(b *testing.B) {
 			b.ReportAllocs()
 			cpu := startCPU()
 			for b.Loop() {
-				benchMessage(b, bob, alice, plaintext)
-				benchMessage(b, alice, bob, plaintext)
+				exchange(b, rand.Reader, bob, alice, plaintext)
+				exchange(b, rand.Reader, alice, bob, plaintext)
 			}
 			cpu.report(b)
 		})
 	}
 }
 
-// A cpuTime is what the process had used when the benchmark began: others may use the machine, too.
+// A cpuTime is what the process had used when the benchmark began: others may
+// use the machine, too.
 type cpuTime time.Duration
 
 func startCPU() cpuTime {
@@ -59,27 +65,29 @@ func (c cpuTime) report(b *testing.B) {
 	b.ReportMetric(float64(startCPU()-c)/1000/float64(b.N), "cpu-µs/op")
 }
 
-func benchMessage(b *testing.B, from, to *party, plaintext []byte) {
+// exchange seals and opens one message, and decodes and encodes the rows.
+func exchange(t rapid.TB, rand io.Reader, from, to *party, plaintext []byte) {
 	s, err := DecodeSession(from.row)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	next, m, err := s.Seal(rand.Reader, nil, plaintext)
+	next, m, err := s.Seal(rand, nil, plaintext)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	from.row = next.Encode()
 	if s, err = DecodeSession(to.row); err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	o, err := s.Open(rand.Reader, nil, m, nil)
+	o, err := s.Open(rand, nil, m, nil)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	to.row = o.Next.Encode()
 }
 
-// BenchmarkHandshake is both sides of a handshake, up to the first message that is opened. The bundle is there.
+// BenchmarkHandshake is both sides of a handshake, up to the first message that
+// is opened. The bundle is there.
 func BenchmarkHandshake(b *testing.B) {
 	for _, p := range profiles {
 		b.Run(p.String(), func(b *testing.B) {
@@ -116,7 +124,8 @@ func BenchmarkHostile(b *testing.B) {
 	}
 }
 
-// forge makes a message with a counter that is jump ahead, without knowing any key.
+// forge makes a message with a counter that is jump ahead, without knowing any
+// key.
 func forge(s *Session, jump uint32) []byte {
 	m := []byte{s.profile.version()}
 	m = appendKey(m, fieldRatchet, &s.public)

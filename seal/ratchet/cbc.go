@@ -1,7 +1,6 @@
 package ratchet
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 )
@@ -12,21 +11,25 @@ const keySize = 32 + 32 + aes.BlockSize
 // cbcSize is how long a plaintext of n bytes becomes.
 func cbcSize(n int) int { return n + aes.BlockSize - n%aes.BlockSize }
 
-// cbcSeal appends plaintext to b, padded (PKCS #7) and encrypted with AES-256-CBC.
+// cbcSeal appends plaintext to b, padded (PKCS #7) and encrypted with
+// AES-256-CBC.
 func cbcSeal(b []byte, key, iv, plaintext []byte) []byte {
 	c, err := aes.NewCipher(key)
 	if err != nil {
 		panic(err) // the length was wrong
 	}
-	pad := aes.BlockSize - len(plaintext)%aes.BlockSize
+	from, pad := len(b), cbcSize(len(plaintext))-len(plaintext)
 	b = append(b, plaintext...)
-	b = append(b, bytes.Repeat([]byte{byte(pad)}, pad)...)
-	text := b[len(b)-len(plaintext)-pad:]
+	for range pad {
+		b = append(b, byte(pad))
+	}
+	text := b[from:]
 	cipher.NewCBCEncrypter(c, iv).CryptBlocks(text, text)
 	return b
 }
 
-// cbcOpen decrypts what cbcSeal made. The caller has authenticated it: padding tells an attacker nothing then.
+// cbcOpen decrypts what cbcSeal made. The caller has authenticated it: padding
+// tells an attacker nothing then.
 func cbcOpen(key, iv, ciphertext []byte) ([]byte, error) {
 	if len(ciphertext) == 0 || len(ciphertext)%aes.BlockSize != 0 {
 		return nil, ErrMalformed

@@ -11,11 +11,14 @@ type Profile uint8
 const (
 	// X3DH is version 3: no KEM. It is for tests against old peers.
 	X3DH Profile = 3
-	// PQXDH is version 4 without the post-quantum chain, as libsignal 0.24 to 0.91 speak it.
+	// PQXDH is version 4 without the post-quantum chain, as libsignal 0.24 to
+	// 0.91 speak it.
 	PQXDH Profile = 4
-	// SignalV4 is version 4 with the post-quantum chain, as libsignal speaks it from 0.92 on.
+	// SignalV4 is version 4 with the post-quantum chain, as libsignal speaks it
+	// from 0.92 on.
 	SignalV4 Profile = 5
-	// WaxwingHE has header encryption, ML-KEM-1024 and AES-256-GCM. Only Waxwing speaks it.
+	// WaxwingHE has header encryption, ML-KEM-1024 and AES-256-GCM. Only
+	// Waxwing speaks it.
 	WaxwingHE Profile = 6
 )
 
@@ -30,8 +33,9 @@ func (p Profile) kem() KEM {
 	return 0
 }
 
-// A Bundle is what the directory gives out of a party, so that others may begin a session with it. An id of 0 means that there is no such
-// key, and is never given to one.
+// A Bundle is what the directory gives out of a party, so that others may begin
+// a session with it. An id of 0 means that there is no such key, and is never
+// given to one.
 type Bundle struct {
 	RegistrationID uint32
 	Identity       PublicKey
@@ -55,7 +59,8 @@ func (b *Bundle) Verify(p Profile) error {
 	return nil
 }
 
-// A Handshake is what the first messages of a session carry, until the peer has answered.
+// A Handshake is what the first messages of a session carry, until the peer has
+// answered. Its keys are authentic once a message opens; its numbers never are.
 type Handshake struct {
 	Profile        Profile
 	RegistrationID uint32 // the initiator's
@@ -73,9 +78,10 @@ type Prekeys struct {
 	KEM     *KEMPrivateKey
 }
 
-// Initiate begins a session with the party of bundle, of which it checks the signatures (X3DH, section 3.3; PQXDH, section 3.3). Whether
-// bundle.Identity is that party's is for the caller to know. Every message that is sealed before the first is opened travels with the
-// handshake.
+// Initiate begins a session with the party of bundle, of which it checks the
+// signatures (X3DH, section 3.3; PQXDH, section 3.3). Whether bundle.Identity
+// is that party's is for the caller to know. Every message that is sealed
+// before the first is opened travels with the handshake.
 func Initiate(rand io.Reader, p Profile, self PrivateKey, registrationID uint32, bundle Bundle) (*Session, *Handshake, error) {
 	if p.version() == 0 {
 		return nil, nil, ErrVersion
@@ -109,9 +115,12 @@ func Initiate(rand io.Reader, p Profile, self PrivateKey, registrationID uint32,
 	return s, h, s.turn(rand, &bundle.Signed)
 }
 
-// Accept makes the other end of the session (X3DH, section 3.4). Whether the handshake is authentic shows when its message is opened: keep the
-// session only then, and delete the one-time keys in the same transaction. Whether h.Identity is whose it should be, and whether the handshake
-// was there before (the last-resort KEM key and the signed prekey do not stop that), is for the caller to know.
+// Accept makes the other end of the session (X3DH, section 3.4). Whether the
+// handshake is authentic shows when its message is opened: keep the session
+// only then, and delete the one-time keys in the same transaction. Whether
+// h.Identity is whose it should be, and whether the handshake was there before
+// (the last-resort KEM key and the signed prekey do not stop that), is for the
+// caller to know.
 func Accept(self PrivateKey, keys Prekeys, h Handshake) (*Session, error) {
 	p := h.Profile
 	if p.version() == 0 {
@@ -144,7 +153,8 @@ func Accept(self PrivateKey, keys Prekeys, h Handshake) (*Session, error) {
 	return s, nil
 }
 
-// An agreement collects the secrets of a handshake: 32 times 0xff, the results of X25519, that of the KEM (X3DH, section 2.2).
+// An agreement collects the secrets of a handshake: 32 times 0xff, the results
+// of X25519, that of the KEM (X3DH, section 2.2).
 type agreement struct {
 	secret []byte
 	err    error
@@ -191,8 +201,9 @@ const (
 	labelWaxwingHE = "WaxwingHE_X25519_SHA-256_ML-KEM-1024"
 )
 
-// start derives the session's first secrets of the agreement's. Of what libsignal derives, the second 32 bytes are a chain by which the
-// accepting side could send before it has opened anything. We have no use for it.
+// start derives the session's first secrets of the agreement's. Of what
+// libsignal derives, the second 32 bytes are a chain by which the accepting
+// side could send before it has opened anything. We have no use for it.
 func (s *Session) start(a *agreement, transcript [32]byte) {
 	var out [96]byte
 	third := (*[32]byte)(out[64:])
@@ -213,8 +224,10 @@ func (s *Session) start(a *agreement, transcript [32]byte) {
 	clear(a.secret)
 }
 
-// transcript hashes all public keys of a handshake of WaxwingHE, so that both ends agree on them and not only on the secrets: that is what
-// the formal analysis of PQXDH (Bhargavan and others, 2024) asks of a KEM that does not bind its key. Each part has a fixed length.
+// transcript hashes all public keys of a handshake of WaxwingHE, so that both
+// ends agree on them and not only on the secrets: that is what the formal
+// analysis of PQXDH (Bhargavan and others, 2024) asks of a KEM that does not
+// bind its key. Each part has a fixed length.
 func transcript(h *Handshake, identity, signed, oneTime *PublicKey, kemKey []byte) (sum [32]byte) {
 	if h.Profile != WaxwingHE {
 		return sum

@@ -16,9 +16,11 @@ import (
 //
 //	ratchet key (32) ‖ previous counter (4, big-endian) ‖ counter (4)
 //
-// Both are sealed with AES-256-GCM. Key and nonce are HKDF-SHA256 of the header key or the message key, with the message's random salt and a
-// label of each. The associated data is: of the header, version ‖ salt; of the text, both identity keys (sender's first) ‖ version ‖ salt ‖
-// sealed header ‖ the caller's.
+// Both are sealed with AES-256-GCM. Key and nonce are HKDF-SHA256 of the header
+// key or the message key, with the message's random salt and a label of each.
+// The associated data is: of the header, version ‖ salt; of the text, both
+// identity keys (sender's first) ‖ version ‖ salt ‖ sealed header ‖ the
+// caller's.
 const (
 	heSaltSize   = 32
 	heHeaderSize = 40
@@ -38,7 +40,8 @@ type heHeader struct {
 	previous, n uint32
 }
 
-// start sets the header keys that the handshake made (section 4.4: shared_hka and shared_nhkb).
+// start sets the header keys that the handshake made (section 4.4: shared_hka
+// and shared_nhkb).
 func (h *headerKeys) start(a, b *[32]byte, initiator bool) {
 	if initiator {
 		h.nextSend, h.nextReceive = *a, *b // Session.turn makes the first HKs
@@ -47,7 +50,8 @@ func (h *headerKeys) start(a, b *[32]byte, initiator bool) {
 	}
 }
 
-// turn makes the next sending header key the current one. The root chain gives another.
+// turn makes the next sending header key the current one. The root chain gives
+// another.
 func (h *headerKeys) turn() { h.send, h.nextSend = h.nextSend, [32]byte{} }
 
 // chainID names a chain outside the session, without betraying its header key.
@@ -131,7 +135,8 @@ func (o *opening) openHE(rand io.Reader, ad, message []byte) error {
 	return nil
 }
 
-// openHeader decrypts a header and says which receiving chain its key is of, -1 for the next one (DecryptHeader and TrySkippedMessageKeysHE).
+// openHeader decrypts a header and says which receiving chain its key is of, -1
+// for the next one (DecryptHeader and TrySkippedMessageKeysHE).
 func (s *Session) openHeader(head []byte) (h heHeader, at int, err error) {
 	if s.chains > 0 && h.open(&s.receive[0].id, head) {
 		return h, 0, nil
@@ -160,7 +165,8 @@ func (h *heHeader) open(key *[32]byte, head []byte) bool {
 	return h.ratchet.canonical()
 }
 
-// checkHE is check for a header: what is behind its chain, or of a closed one, needs a key from outside.
+// checkHE is check for a header: what is behind its chain, or of a closed one,
+// needs a key from outside.
 func (o *opening) checkHE(at int, h *heHeader) error {
 	if at > 0 || at == 0 && h.n < o.next.receive[0].chain.n {
 		if o.wants(o.ID); o.need != nil {
@@ -180,7 +186,8 @@ func (o *opening) checkHE(at int, h *heHeader) error {
 	return nil
 }
 
-// keyHE returns the key of a message that checkHE let through, and leaves the session as it is after that message.
+// keyHE returns the key of a message that checkHE let through, and leaves the
+// session as it is after that message.
 func (o *opening) keyHE(at int, h *heHeader) (key [32]byte, err error) {
 	if len(o.Used) > 0 {
 		return o.given(o.ID), nil
@@ -193,8 +200,9 @@ func (o *opening) keyHE(at int, h *heHeader) (key [32]byte, err error) {
 	return o.seed(&o.next.receive[0], h.n), nil
 }
 
-// stepHE is the receiving half of a step of the Diffie-Hellman ratchet (section 4.6, DHRatchetHE). First it closes the chain before, at the
-// number where the peer says that it ended.
+// stepHE is the receiving half of a step of the Diffie-Hellman ratchet (section
+// 4.6, DHRatchetHE). First it closes the chain before, at the number where the
+// peer says that it ended.
 func (o *opening) stepHE(h *heHeader) error {
 	s := &o.next
 	o.work++
@@ -213,7 +221,8 @@ func (o *opening) stepHE(h *heHeader) error {
 	return nil
 }
 
-// closeHE takes what is missing out of the current receiving chain, up to number n, and forgets its key.
+// closeHE takes what is missing out of the current receiving chain, up to
+// number n, and forgets its key.
 func (o *opening) closeHE(n uint32) {
 	r := &o.next.receive[0]
 	if n > r.chain.n {

@@ -2,7 +2,8 @@ package ratchet
 
 import "crypto/sha256"
 
-// hmacSHA256 is HMAC (RFC 2104) of the parts, one after another. Short input stays on the stack.
+// hmacSHA256 is HMAC (RFC 2104) of the parts, one after another. Short input
+// stays on the stack.
 func hmacSHA256(key []byte, parts ...[]byte) [32]byte {
 	var stack [384]byte
 	defer clear(stack[:])
@@ -29,7 +30,8 @@ func hmacSHA256(key []byte, parts ...[]byte) [32]byte {
 	return sha256.Sum256(append(buf, inner[:]...))
 }
 
-// hkdf fills out with HKDF-SHA256 (RFC 5869). A missing salt counts as 32 zeros.
+// hkdf fills out with HKDF-SHA256 (RFC 5869). A missing salt counts as 32
+// zeros.
 func hkdf(out, salt, secret []byte, info ...[]byte) {
 	prk := hmacSHA256(salt, secret)
 	var t [32]byte
@@ -47,13 +49,15 @@ func hkdf(out, salt, secret []byte, info ...[]byte) {
 	clear(t[:])
 }
 
-// A chain is a symmetric-key ratchet (Double Ratchet, section 2.2): the key and number of its next message.
+// A chain is a symmetric-key ratchet (Double Ratchet, section 2.2): the key and
+// number of its next message.
 type chain struct {
 	key [32]byte
 	n   uint32
 }
 
-// step returns the key of the next message and moves on (section 5.2: HMAC with the constants 1 and 2).
+// step returns the key of the next message and moves on (section 5.2: HMAC with
+// the constants 1 and 2).
 func (c *chain) step() (seed [32]byte) {
 	seed = hmacSHA256(c.key[:], []byte{1})
 	c.key = hmacSHA256(c.key[:], []byte{2})
@@ -68,7 +72,8 @@ func (c *chain) burn(n uint32) {
 	}
 }
 
-// skip moves on to number n and appends the keys on the way: the last MaxSkipped of them.
+// skip moves on to number n and appends the keys on the way: the last
+// MaxSkipped of them.
 func (c *chain) skip(n uint32, id [32]byte, to []SkippedKey) []SkippedKey {
 	if n > MaxSkipped {
 		c.burn(n - MaxSkipped)
@@ -80,7 +85,8 @@ func (c *chain) skip(n uint32, id [32]byte, to []SkippedKey) []SkippedKey {
 	return to
 }
 
-// deriveRoot is KDF_RK (Double Ratchet, sections 5.2 and 4.2) for one step: out takes what is beyond the new root.
+// deriveRoot is KDF_RK (Double Ratchet, sections 5.2 and 4.2) for one step: out
+// takes what is beyond the new root.
 func deriveRoot(root *[32]byte, secret *[32]byte, label string, out ...*[32]byte) {
 	var buf [96]byte
 	b := buf[:32*(1+len(out))]

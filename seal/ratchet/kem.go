@@ -7,7 +7,8 @@ import (
 	"io"
 )
 
-// A KEM is a key encapsulation mechanism, by the type byte in front of its keys and ciphertexts.
+// A KEM is a key encapsulation mechanism, by the type byte in front of its keys
+// and ciphertexts.
 type KEM uint8
 
 const (
@@ -53,7 +54,8 @@ func ParseKEMPrivateKey(b []byte) (KEMPrivateKey, error) {
 	return KEMPrivateKey{kem: KEM(b[0]), seed: [mlkem.SeedSize]byte(b[1:])}, nil
 }
 
-// Bytes returns the type byte and the seed (FIPS 203's d and z): 65 bytes, a secret.
+// Bytes returns the type byte and the seed (FIPS 203's d and z): 65 bytes, a
+// secret.
 func (k KEMPrivateKey) Bytes() []byte { return append([]byte{byte(k.kem)}, k.seed[:]...) }
 
 // Public returns the type byte and the encapsulation key: 1,569 bytes.
@@ -70,7 +72,8 @@ func (k KEMPrivateKey) expand() *mlkem.DecapsulationKey1024 {
 	return key
 }
 
-// encapsulate makes a secret for the holder of key. The ciphertext has the key's type byte in front.
+// encapsulate makes a secret for the holder of key. The ciphertext has the
+// key's type byte in front.
 func encapsulate(kem KEM, key []byte) (secret [32]byte, ciphertext []byte, err error) {
 	if len(key) != kemKeySize || KEM(key[0]) != kem {
 		return secret, nil, ErrMalformed
@@ -83,7 +86,8 @@ func encapsulate(kem KEM, key []byte) (secret [32]byte, ciphertext []byte, err e
 	return kem.secret(shared, ct), append([]byte{byte(kem)}, ct...), nil
 }
 
-// decapsulate returns the secret in ciphertext. Of a ciphertext that is not for k it makes a secret that nobody else has.
+// decapsulate returns the secret in ciphertext. Of a ciphertext that is not for
+// k it makes a secret that nobody else has.
 func (k KEMPrivateKey) decapsulate(dk *mlkem.DecapsulationKey1024, ciphertext []byte) (secret [32]byte, err error) {
 	if len(ciphertext) != kemCiphertextSize || KEM(ciphertext[0]) != k.kem {
 		return secret, ErrMalformed
@@ -95,7 +99,8 @@ func (k KEMPrivateKey) decapsulate(dk *mlkem.DecapsulationKey1024, ciphertext []
 	return k.kem.secret(shared, ciphertext[1:]), nil
 }
 
-// secret turns what ML-KEM agreed on into what k does. Kyber's third round hashed the ciphertext into it, once more: SHAKE256(K ‖ SHA3-256(ct)).
+// secret turns what ML-KEM agreed on into what k does. Kyber's third round
+// hashed the ciphertext into it, once more: SHAKE256(K ‖ SHA3-256(ct)).
 func (k KEM) secret(shared, ct []byte) [32]byte {
 	defer clear(shared)
 	if k == MLKEM1024 {

@@ -11,7 +11,8 @@ import (
 // A PublicKey is an X25519 public key. It also verifies XEdDSA signatures.
 type PublicKey [32]byte
 
-// A PrivateKey is an X25519 private key, which also signs (XEdDSA). It prints as nothing.
+// A PrivateKey is an X25519 private key, which also signs (XEdDSA). It prints
+// as nothing.
 type PrivateKey [32]byte
 
 // Format keeps the key out of logs.
@@ -23,40 +24,23 @@ const djb = 0x05
 // Encode returns 0x05 and the key's 32 bytes.
 func (k PublicKey) Encode() []byte { return append([]byte{djb}, k[:]...) }
 
-// ParsePublicKey reads what Encode wrote. It refuses a key that is not canonical, and one that is not in the prime-order subgroup: no
-// private key has it, and what it agrees on says something about the other key.
+// ParsePublicKey reads what Encode wrote. It refuses a key that is not
+// canonical, and one that is not in the prime-order subgroup: no private key
+// has it, and what it agrees on says something about the other key.
 func ParsePublicKey(b []byte) (PublicKey, error) {
 	k, err := parseRatchetKey(b)
 	if err != nil {
 		return k, err
 	}
-	y, ok := k.edwards(0)
-	if !ok {
-		return k, ErrMalformed
-	}
-	p, err := new(edwards25519.Point).SetBytes(y[:])
-	if err != nil { // on the twist
-		return k, ErrMalformed
-	}
-	// Eight times an eighth of p is p, if it has no part of small order.
-	clean := new(edwards25519.Point).VarTimeDoubleScalarBaseMult(eighth, p, edwards25519.NewScalar()) // p is public
-	if clean.MultByCofactor(clean).Equal(p) != 1 || p.Equal(edwards25519.NewIdentityPoint()) == 1 {
+	if !k.primeOrder() {
 		return k, ErrMalformed
 	}
 	return k, nil
 }
 
-// eighth is the inverse of the cofactor.
-var eighth = func() *edwards25519.Scalar {
-	s, err := edwards25519.NewScalar().SetCanonicalBytes(append([]byte{8}, make([]byte, 31)...))
-	if err != nil {
-		panic(err)
-	}
-	return s.Invert(s)
-}()
-
-// parseRatchetKey is ParsePublicKey for keys that an authentic peer vouches for, whom torsion would not help: it refuses only what is not
-// canonical. Points of small order fail in agree.
+// parseRatchetKey is ParsePublicKey for keys that an authentic peer vouches
+// for, whom torsion would not help: it refuses only what is not canonical.
+// Points of small order fail in agree.
 func parseRatchetKey(b []byte) (k PublicKey, err error) {
 	if len(b) != 33 || b[0] != djb {
 		return k, ErrMalformed
@@ -81,8 +65,9 @@ func (k PublicKey) canonical() bool {
 	return k[0] < 0xed
 }
 
-// edwards maps k to the encoding of a point of edwards25519 whose x has that sign (XEdDSA, section 2.3): y = (u-1)/(u+1). It fails for
-// u = -1, which has no image.
+// edwards maps k to the encoding of a point of edwards25519 whose x has that
+// sign (XEdDSA, section 2.3): y = (u-1)/(u+1). It fails for u = -1, which has
+// no image.
 func (k PublicKey) edwards(sign byte) (y [32]byte, ok bool) {
 	var u, num, den, one field.Element
 	if _, err := u.SetBytes(k[:]); err != nil || !k.canonical() {

@@ -9,12 +9,14 @@ import (
 //
 //	version (1) ‖ protobuf ‖ MAC (8)
 //
-// where version is the session's in the high and the highest known in the low four bits, and the protobuf has
+// where version is the session's in the high and the highest known in the low
+// four bits, and the protobuf has
 //
 //	1 ratchet key (0x05 ‖ 32)   2 counter   3 previous counter   4 ciphertext   5 pq_ratchet (SignalV4)
 //
-// and, from libsignal, 6 addresses, which nobody but its makers can use. The MAC is the first 8 bytes of HMAC-SHA256 over both
-// identity keys (sender's first, 33 bytes each) and all that comes before it.
+// and, from libsignal, 6 addresses, which nobody but its makers can use. The
+// MAC is the first 8 bytes of HMAC-SHA256 over both identity keys (sender's
+// first, 33 bytes each) and all that comes before it.
 const (
 	macSize        = 8
 	fieldRatchet   = 1
@@ -37,7 +39,8 @@ func (p Profile) version() byte {
 	return 0
 }
 
-// speaks says whether a message with that version byte can belong to a session of p. The low bits only say what else the sender can.
+// speaks says whether a message with that version byte can belong to a session
+// of p. The low bits only say what else the sender can.
 func (p Profile) speaks(version byte) bool {
 	if p == WaxwingHE {
 		return version == p.version()
@@ -103,8 +106,10 @@ func (m *signalMessage) authentic(key []byte, sender, receiver *PublicKey) bool 
 //
 //	version (1) ‖ varint epoch ‖ varint index ‖ type (1) [‖ varint chunk ‖ 32 bytes]
 //
-// The first version is 1, the first epoch 1, the first index 1. We send no chunks (type 0), and ignore those of the peer: so its ML-KEM Braid
-// never completes and both sides stay with the keys of epoch 0, those from the handshake.
+// The first version is 1, the first epoch 1, the first index 1. We send no
+// chunks (type 0), and ignore those of the peer: so its ML-KEM Braid never
+// completes and both sides stay with the keys of epoch 0, those from the
+// handshake.
 const (
 	pqVersion  = 1
 	pqEpoch    = 1
@@ -118,7 +123,8 @@ func appendPQ(b []byte, index uint32) []byte {
 	return append(b, 0)
 }
 
-// parsePQ returns the index of a post-quantum field. It is strict: there has to be a key, of the epoch that we are in.
+// parsePQ returns the index of a post-quantum field. It is strict: there has to
+// be a key, of the epoch that we are in.
 func parsePQ(b []byte) (index uint32, err error) {
 	if len(b) < 4 || len(b) > pqMaxField || b[0] != pqVersion || b[1] != pqEpoch {
 		return 0, ErrMalformed

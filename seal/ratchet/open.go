@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// Opened is what Open found. Whoever keeps it stores Next and Skipped and deletes Used and the keys of the chains in Gone, in one transaction.
+// Opened is what Open found. Whoever keeps it stores Next and Skipped and
+// deletes Used and the keys of the chains in Gone, in one transaction.
 type Opened struct {
 	Next      *Session
 	Plaintext []byte
@@ -15,15 +16,17 @@ type Opened struct {
 	Gone      [][32]byte   // chains, all of whose keys are to be deleted
 }
 
-// Open decrypts message. Where the message is behind its chain, the error is a *NeedKeys, which tells the keys that Open wants to be given.
-// Keys that are not needed do no harm. After an error nothing has changed. ad is what Seal was given; rand is read when the peer's turn
-// begins, for the next ratchet key.
+// Open decrypts message. Where the message is behind its chain, the error is a
+// *NeedKeys, which tells the keys that Open wants to be given. Keys that are
+// not needed do no harm. After an error nothing has changed. ad is what Seal
+// was given; rand is read when the peer's turn begins, for the next ratchet
+// key.
 func (s *Session) Open(rand io.Reader, ad, message []byte, keys []SkippedKey) (*Opened, error) {
 	o, err := s.open(rand, ad, message, keys)
 	if err != nil {
 		return nil, err
 	}
-	o.Next = &o.next
+	o.Next, o.keys = &o.next, nil
 	return &o.Opened, nil
 }
 
@@ -40,7 +43,7 @@ func (s *Session) open(rand io.Reader, ad, message []byte, keys []SkippedKey) (*
 		return o, o.openHE(rand, ad, message)
 	}
 	if len(ad) > 0 {
-		return o, ErrVersion
+		return o, ErrAssociatedData
 	}
 	return o, o.openSignal(rand, message)
 }
@@ -54,7 +57,8 @@ type opening struct {
 	work int          // steps of chains and key agreements
 }
 
-// openSignal decrypts a message of libsignal's profiles (Double Ratchet, section 3.5, except that a chain is not closed by the previous counter:
+// openSignal decrypts a message of libsignal's profiles (Double Ratchet,
+// section 3.5, except that a chain is not closed by the previous counter:
 // libsignal keeps it open until MaxChains later ones have come).
 func (o *opening) openSignal(rand io.Reader, message []byte) error {
 	s := &o.next
@@ -104,15 +108,16 @@ func (s *Session) find(id *PublicKey) int {
 	return -1
 }
 
-// check says, before there is any work, whether the keys of a message can be had: its chain is at, or a new one, its number there n, and in
-// the post-quantum chain index, of which 0 says that it does not matter.
+// check says, before there is any work, whether the keys of a message can be
+// had: its chain is at, or a new one, its number there n, and in the
+// post-quantum chain index, of which 0 says that it does not matter.
 func (o *opening) check(at int, n, index uint32) error {
 	from := uint32(0)
 	if at >= 0 {
 		from = o.next.receive[at].chain.n
 	}
 	last := o.next.pq.receive.n
-	if tooFar(from, n) || index > 0 && tooFar(last, index) {
+	if tooFar(from, n) || index > 0 && tooFar(last+1, index) {
 		return ErrTooFar
 	}
 	if n < from {
@@ -127,10 +132,12 @@ func (o *opening) check(at int, n, index uint32) error {
 	return nil
 }
 
-// tooFar says whether n is more than MaxJump ahead of from, or the last number, after which a chain could not go on.
+// tooFar says whether n is more than MaxJump ahead of from, or the last number,
+// after which a chain could not go on.
 func tooFar(from, n uint32) bool { return n > from && n-from > MaxJump || n == math.MaxUint32 }
 
-// wants notes that a key from outside is needed. If one is missing, NeedKeys names them all.
+// wants notes that a key from outside is needed. If one is missing, NeedKeys
+// names them all.
 func (o *opening) wants(id KeyID) {
 	o.Used = append(o.Used, id)
 	for _, u := range o.Used {
@@ -159,7 +166,8 @@ func (o *opening) given(id KeyID) [32]byte {
 	panic("ratchet: a key that check did not ask for")
 }
 
-// step is the receiving half of a step of the Diffie-Hellman ratchet: it puts the chain of the peer's ratchet key in front.
+// step is the receiving half of a step of the Diffie-Hellman ratchet: it puts
+// the chain of the peer's ratchet key in front.
 func (o *opening) step(peer *PublicKey) error {
 	s := &o.next
 	o.work++

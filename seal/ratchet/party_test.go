@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 var profiles = []Profile{X3DH, PQXDH, SignalV4, WaxwingHE}
@@ -21,7 +23,8 @@ func forEachProfile(t *testing.T, f func(t *testing.T, p Profile)) {
 	}
 }
 
-// A party is one end, with what its database would hold: it encodes and decodes its session for every message.
+// A party is one end, with what its database would hold: it encodes and decodes
+// its session for every message.
 type party struct {
 	name     string
 	self     PrivateKey
@@ -34,12 +37,12 @@ type party struct {
 	rand     io.Reader
 }
 
-func newParty(t testing.TB, name string, p Profile) *party {
+func newParty(t rapid.TB, name string, p Profile) *party {
 	t.Helper()
 	return &party{name: name, self: newKey(t), profile: p, skipped: map[KeyID][32]byte{}, rand: rand.Reader}
 }
 
-func newKey(t testing.TB) PrivateKey {
+func newKey(t rapid.TB) PrivateKey {
 	t.Helper()
 	k, err := GenerateKey(rand.Reader)
 	if err != nil {
@@ -49,7 +52,7 @@ func newKey(t testing.TB) PrivateKey {
 }
 
 // bundle makes prekeys and returns their public halves.
-func (a *party) bundle(t testing.TB, oneTime bool) Bundle {
+func (a *party) bundle(t rapid.TB, oneTime bool) Bundle {
 	t.Helper()
 	sign := func(b []byte) []byte {
 		sig, err := Sign(a.rand, a.self, b)
@@ -58,19 +61,16 @@ func (a *party) bundle(t testing.TB, oneTime bool) Bundle {
 		}
 		return sig
 	}
-	a.keys = Prekeys{Signed: newKey(t)}
+	a.keys = Prekeys{Signed: must(GenerateKey(a.rand))}
 	b := Bundle{RegistrationID: 7, Identity: a.self.Public(), SignedID: 1, Signed: a.keys.Signed.Public()}
 	b.SignedSig = sign(b.Signed.Encode())
 	if oneTime {
-		k := newKey(t)
+		k := must(GenerateKey(a.rand))
 		pub := k.Public()
 		a.keys.OneTime, b.OneTime, b.OneTimeID = &k, &pub, 2
 	}
 	if kem := a.profile.kem(); kem != 0 {
-		k, err := GenerateKEM(rand.Reader, kem)
-		if err != nil {
-			t.Fatal(err)
-		}
+		k := must(GenerateKEM(a.rand, kem))
 		a.keys.KEM, b.KEMID, b.KEMKey = &k, 3, k.Public()
 		b.KEMSig = sign(b.KEMKey)
 	}
@@ -78,7 +78,7 @@ func (a *party) bundle(t testing.TB, oneTime bool) Bundle {
 }
 
 // initiate begins a session.
-func (a *party) initiate(t testing.TB, b Bundle) {
+func (a *party) initiate(t rapid.TB, b Bundle) {
 	t.Helper()
 	s, h, err := Initiate(a.rand, a.profile, a.self, 5, b)
 	if err != nil {
@@ -87,7 +87,7 @@ func (a *party) initiate(t testing.TB, b Bundle) {
 	a.row, a.pending = s.Encode(), h
 }
 
-func (a *party) session(t testing.TB) *Session {
+func (a *party) session(t rapid.TB) *Session {
 	t.Helper()
 	s, err := DecodeSession(a.row)
 	if err != nil {
@@ -104,7 +104,7 @@ func (a *party) ad() []byte {
 }
 
 // seal seals text, with the handshake as long as nothing was opened.
-func (a *party) seal(t testing.TB, text string) []byte {
+func (a *party) seal(t rapid.TB, text string) []byte {
 	t.Helper()
 	next, m, err := a.session(t).Seal(a.rand, a.ad(), []byte(text))
 	if err != nil {
@@ -175,8 +175,9 @@ func (a *party) keep(o *Opened) {
 	}
 }
 
-// pair returns two parties with a session, of which the initiator has sent nothing yet.
-func pair(t testing.TB, p Profile) (a, b *party) {
+// pair returns two parties with a session, of which the initiator has sent
+// nothing yet.
+func pair(t rapid.TB, p Profile) (a, b *party) {
 	t.Helper()
 	a, b = newParty(t, "alice", p), newParty(t, "bob", p)
 	a.initiate(t, b.bundle(t, true))
@@ -184,7 +185,7 @@ func pair(t testing.TB, p Profile) (a, b *party) {
 }
 
 // want opens a message that has to be text.
-func want(t testing.TB, to *party, message []byte, text string) {
+func want(t rapid.TB, to *party, message []byte, text string) {
 	t.Helper()
 	if got, err := to.open(message); err != nil || got != text {
 		t.Fatalf("%s opened %q, %v; want %q", to.name, got, err, text)

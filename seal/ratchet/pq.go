@@ -5,11 +5,14 @@ import (
 	"math"
 )
 
-// pqChains are the two symmetric chains of the post-quantum ratchet (Double Ratchet, section 5), in the epoch that the handshake gave them.
-// They are a second chain beside the Double Ratchet's: the key of a message is made of one key of each.
+// pqChains are the two symmetric chains of the post-quantum ratchet (Double
+// Ratchet, section 5), in the epoch that the handshake gave them. They are a
+// second chain beside the Double Ratchet's: the key of a message is made of one
+// key of each.
 type pqChains struct{ send, receive pqChain }
 
-// A pqChain is one direction. Its numbers begin with 1; n is the last that was used.
+// A pqChain is one direction. Its numbers begin with 1; n is the last that was
+// used.
 type pqChain chain
 
 const (
@@ -53,7 +56,8 @@ func (c *pqChain) burn(count uint32) error {
 	return nil
 }
 
-// skip moves on to just before number n and appends the keys on the way: the last MaxSkipped of them.
+// skip moves on to just before number n and appends the keys on the way: the
+// last MaxSkipped of them.
 func (c *pqChain) skip(n uint32, to []SkippedKey) []SkippedKey {
 	for c.n+1 < n {
 		key := c.step()

@@ -24,8 +24,9 @@ func EncodePreKeyMessage(h *Handshake, message []byte) []byte {
 	return appendBytes(h.append(b), fieldMessage, message)
 }
 
-// ParsePreKeyMessage unwraps one. Of the two profiles with version 4 it tells the one that the message shows: the caller says which it accepts.
-// The message points into b.
+// ParsePreKeyMessage unwraps one. Of the two profiles with version 4 it tells
+// the one that the message shows: the caller says which it accepts. The message
+// points into b.
 func ParsePreKeyMessage(b []byte) (h *Handshake, message []byte, err error) {
 	if len(b) == 0 {
 		return nil, nil, ErrMalformed
@@ -56,7 +57,8 @@ func ParsePreKeyMessage(b []byte) (h *Handshake, message []byte, err error) {
 	return h, message, nil
 }
 
-// Encode returns the handshake as bytes for DecodeHandshake. They are not what goes over the wire.
+// Encode returns the handshake as bytes for DecodeHandshake. They are not what
+// goes over the wire.
 func (h *Handshake) Encode() []byte {
 	return h.append(append(make([]byte, 0, 128+len(h.KEMCiphertext)), byte(h.Profile)))
 }
@@ -129,7 +131,8 @@ func (h *Handshake) parse(b []byte, parseKey func([]byte) (PublicKey, error)) (m
 	return message, err
 }
 
-// check says whether h has the KEM of its profile. X3DH has none, whatever a peer puts there.
+// check says whether h has the KEM of its profile. X3DH has none, whatever a
+// peer puts there.
 func (h *Handshake) check() error {
 	kem := h.Profile.kem()
 	if kem == 0 {

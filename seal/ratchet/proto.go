@@ -13,14 +13,16 @@ const (
 	wireFixed32 = 5
 )
 
-// A protoField is one field of a protobuf message: num for a varint, b for bytes (not a copy).
+// A protoField is one field of a protobuf message: num for a varint, b for
+// bytes (not a copy).
 type protoField struct {
 	id, wire int
 	num      uint64
 	b        []byte
 }
 
-// takeField splits the first field off b. Groups, which nobody sends, are malformed.
+// takeField splits the first field off b. Groups, which nobody sends, are
+// malformed.
 func takeField(b []byte) (f protoField, rest []byte, err error) {
 	tag, n := binary.Uvarint(b)
 	if n <= 0 || tag>>3 == 0 || tag>>3 > math.MaxInt32>>2 {

@@ -6,8 +6,10 @@ import (
 	"math"
 )
 
-// Seal encrypts plaintext and returns the session that follows (Double Ratchet, sections 3.4 and 4.5). The associated data ad is authenticated
-// by WaxwingHE alone; the other profiles carry none, and Seal refuses it. Only WaxwingHE reads rand.
+// Seal encrypts plaintext and returns the session that follows (Double Ratchet,
+// sections 3.4 and 4.5). The associated data ad is authenticated by WaxwingHE
+// alone; the other profiles carry none, and Seal refuses it. Only WaxwingHE
+// reads rand.
 func (s *Session) Seal(rand io.Reader, ad, plaintext []byte) (next *Session, message []byte, err error) {
 	if !s.sending {
 		return nil, nil, ErrNotYet
@@ -19,7 +21,7 @@ func (s *Session) Seal(rand io.Reader, ad, plaintext []byte) (next *Session, mes
 	if s.profile == WaxwingHE {
 		message, err = n.sealHE(rand, ad, plaintext)
 	} else if len(ad) > 0 {
-		err = ErrVersion
+		err = ErrAssociatedData
 	} else {
 		message = n.sealSignal(plaintext)
 	}
@@ -64,14 +66,16 @@ func (k *messageKeys) cipher() []byte { return k[:32] }
 func (k *messageKeys) mac() []byte    { return k[32:64] }
 func (k *messageKeys) iv() []byte     { return k[64:] }
 
-// derive makes the keys of a message of its keys in both chains, which it clears.
+// derive makes the keys of a message of its keys in both chains, which it
+// clears.
 func (k *messageKeys) derive(seed *[32]byte, pqKey []byte) {
 	hkdf(k[:], pqKey, seed[:], []byte("WhisperMessageKeys"))
 	clear(seed[:])
 	clear(pqKey)
 }
 
-// turn is the sending half of a step of the Diffie-Hellman ratchet (section 3.5, DHRatchet): it begins a sending chain.
+// turn is the sending half of a step of the Diffie-Hellman ratchet (section
+// 3.5, DHRatchet): it begins a sending chain.
 func (s *Session) turn(rand io.Reader, peer *PublicKey) error {
 	key, err := GenerateKey(rand)
 	if err != nil {

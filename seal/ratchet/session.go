@@ -9,14 +9,18 @@ import (
 const (
 	// MaxJump is how far a message may be ahead of its chain.
 	MaxJump = 25_000
-	// MaxSkipped is how many skipped keys are kept of one chain: those with the highest numbers. Open hands out no more of a chain at a time;
-	// that those of several calls do not add up to more is for the caller to see to.
+	// MaxSkipped is how many skipped keys are kept of one chain: those with the
+	// highest numbers. Open hands out no more of a chain at a time; that those
+	// of several calls do not add up to more is for the caller to see to. The
+	// post-quantum chain counts as one, which never goes.
 	MaxSkipped = 2_000
-	// MaxChains is how many receiving chains a session remembers, the current one included.
+	// MaxChains is how many receiving chains a session remembers, the current
+	// one included.
 	MaxChains = 5
 )
 
-// A Session is one end of a conversation: a value, which no method changes. It is made by Initiate, Accept and DecodeSession.
+// A Session is one end of a conversation: a value, which no method changes. It
+// is made by Initiate, Accept and DecodeSession.
 type Session struct {
 	profile    Profile
 	initiator  bool
@@ -33,14 +37,16 @@ type Session struct {
 	he         headerKeys // WaxwingHE
 }
 
-// A receiving is a receiving chain. WaxwingHE closes it when the peer goes on to the next: its key is gone then, and it is remembered for
-// its header key, by which messages that come late are told from forgeries.
+// A receiving is a receiving chain. WaxwingHE closes it when the peer goes on
+// to the next: its key is gone then, and it is remembered for its header key,
+// by which messages that come late are told from forgeries.
 type receiving struct {
 	id    [32]byte // the peer's ratchet key; WaxwingHE: the header key
 	chain chain
 }
 
-// headerKeys are the header keys of section 4 of Double Ratchet: HKs, NHKs and NHKr. HKr is the id of the first receiving chain.
+// headerKeys are the header keys of section 4 of Double Ratchet: HKs, NHKs and
+// NHKr. HKr is the id of the first receiving chain.
 type headerKeys struct{ send, nextSend, nextReceive [32]byte }
 
 // A KeyID names the key of one message.
@@ -70,8 +76,9 @@ func (s *Session) Profile() Profile { return s.profile }
 // Peer returns the peer's identity key.
 func (s *Session) Peer() PublicKey { return s.peer }
 
-// SendIndex returns the chain and the number of the next message that Seal makes. The chain is a new one after each message with which
-// the peer's turn began. Before an accepted session has opened a message, both are zero.
+// SendIndex returns the chain and the number of the next message that Seal
+// makes. The chain is a new one after each message with which the peer's turn
+// began. Before an accepted session has opened a message, both are zero.
 func (s *Session) SendIndex() (chain [32]byte, n uint32) {
 	switch {
 	case !s.sending:
@@ -82,8 +89,9 @@ func (s *Session) SendIndex() (chain [32]byte, n uint32) {
 	return s.public, s.send.n
 }
 
-// Burn moves the sending chain on to number n and forgets the keys before it. It does nothing if the chain is there already. A process that
-// rolled back what it had sealed calls it, so that no key is used twice.
+// Burn moves the sending chain on to number n and forgets the keys before it.
+// It does nothing if the chain is there already. A process that rolled back
+// what it had sealed calls it, so that no key is used twice.
 func (s *Session) Burn(n uint32) (*Session, error) {
 	next := *s
 	if n <= s.send.n {
@@ -104,7 +112,8 @@ func (s *Session) Burn(n uint32) (*Session, error) {
 	return &next, nil
 }
 
-// addChain puts a receiving chain in front, as the current one, and returns the one that there is no more room for.
+// addChain puts a receiving chain in front, as the current one, and returns the
+// one that there is no more room for.
 func (s *Session) addChain(r receiving) (gone *receiving) {
 	if s.chains == MaxChains {
 		last := s.receive[MaxChains-1]
@@ -122,7 +131,8 @@ func (s *Session) addChain(r receiving) (gone *receiving) {
 //	format (1) ‖ profile (1) ‖ flags (1) ‖ chains (1) ‖ self ‖ peer ‖ root ‖ ratchet ‖ its public key (32 each) ‖
 //	sending key (32) ‖ its number (4) ‖ previous (4) ‖ chains × (id (32) ‖ key (32) ‖ number (4))
 //
-// and then, under SignalV4, sending and receiving post-quantum key and number (2 × 36), or, under WaxwingHE, HKs, NHKs, NHKr (3 × 32).
+// and then, under SignalV4, sending and receiving post-quantum key and number
+// (2 × 36), or, under WaxwingHE, HKs, NHKs, NHKr (3 × 32).
 const (
 	rowFormat     = 1
 	flagInitiator = 1
@@ -132,6 +142,14 @@ const (
 	rowPQ         = 72
 	rowHE         = 96
 )
+
+// keys are those with which every row begins.
+func (s *Session) keys() [5]*[32]byte {
+	return [...]*[32]byte{
+		(*[32]byte)(&s.self), (*[32]byte)(&s.peer), &s.root,
+		(*[32]byte)(&s.ratchet), (*[32]byte)(&s.public),
+	}
+}
 
 // rowSize returns how long a row is.
 func rowSize(p Profile, chains int) int {
@@ -156,7 +174,7 @@ func (s *Session) Encode() []byte {
 		flags |= flagSending
 	}
 	b = append(b, rowFormat, byte(s.profile), flags, byte(s.chains))
-	for _, k := range [...]*[32]byte{(*[32]byte)(&s.self), (*[32]byte)(&s.peer), &s.root, (*[32]byte)(&s.ratchet), (*[32]byte)(&s.public)} {
+	for _, k := range s.keys() {
 		b = append(b, k[:]...)
 	}
 	b = binary.BigEndian.AppendUint32(s.send.append(b), s.previous)
@@ -187,7 +205,7 @@ func DecodeSession(b []byte) (*Session, error) {
 		return nil, ErrMalformed
 	}
 	r := row(b[4:])
-	for _, k := range [...]*[32]byte{(*[32]byte)(&s.self), (*[32]byte)(&s.peer), &s.root, (*[32]byte)(&s.ratchet), (*[32]byte)(&s.public)} {
+	for _, k := range s.keys() {
 		r.key(k)
 	}
 	r.chain(&s.send)

@@ -48,8 +48,9 @@ var hash1 = func() (b [32]byte) {
 	return b
 }()
 
-// edwardsPair is calculate_key_pair (XEdDSA, section 2.3): of the two private keys that have k's public key it takes the one whose point has
-// sign 0. It takes the same time for both.
+// edwardsPair is calculate_key_pair (XEdDSA, section 2.3): of the two private
+// keys that have k's public key it takes the one whose point has sign 0. It
+// takes the same time for both.
 func (k PrivateKey) edwardsPair() (a *edwards25519.Scalar, public [32]byte) {
 	a = k.scalar()
 	copy(public[:], new(edwards25519.Point).ScalarBaseMult(a).Bytes())
@@ -66,8 +67,9 @@ func mustScalar(s *edwards25519.Scalar, err error) *edwards25519.Scalar {
 	return s
 }
 
-// Verify says whether signature is one of message by the private key of k. In the top bit of the last byte it takes the sign of k's point, which
-// the paper has at 0 and libsignal sends.
+// Verify says whether signature is one of message by the private key of k. In
+// the top bit of the last byte it takes the sign of k's point, which the paper
+// has at 0 and libsignal sends.
 func Verify(k PublicKey, message, signature []byte) bool {
 	if len(signature) != signatureSize {
 		return false
