@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,11 +149,11 @@ type counted struct {
 }
 
 func (c counted) Subscribe(ctx context.Context, s bus.Subscription, h bus.Handler) error {
-	return c.Subscriber.Subscribe(ctx, s, func(ctx context.Context, d *bus.Delivery) error {
-		if err := h(ctx, d); err != nil {
-			return fmt.Errorf("%s: %w", d.ID, err)
+	return c.Subscriber.Subscribe(ctx, s, func(ctx context.Context, ds []*bus.Delivery) (int, error) {
+		done, err := h(ctx, ds)
+		for _, d := range ds[:done] {
+			c.seen <- d.ID
 		}
-		c.seen <- d.ID
-		return nil
+		return done, err
 	})
 }

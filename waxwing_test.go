@@ -51,11 +51,11 @@ func ExampleAMQPAddr() {
 	if err := orders.Publish(ctx, []bus.Message{{Topic: "orders", Key: "42", ID: "1", Body: []byte("paid")}}); err != nil {
 		log.Fatal(err)
 	}
-	err = orders.Subscribe(ctx, bus.Subscription{Group: "billing", Topics: []string{"orders"}}, func(_ context.Context, d *bus.Delivery) error {
+	err = orders.Subscribe(ctx, bus.Subscription{Group: "billing", Topics: []string{"orders"}}, bus.Each(func(_ context.Context, d *bus.Delivery) error {
 		fmt.Printf("%s is %s\n", d.Key, d.Body)
 		cancel()
 		return nil
-	})
+	}))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -111,7 +111,7 @@ func Failed(err error, i int) error {
 
 // A Subscriber receives messages.
 type Subscriber interface {
-	// Subscribe hands each message of the subscription to h, until ctx ends, which is
+	// Subscribe hands the messages of the subscription to h, until ctx ends, which is
 	// no error, or the subscription cannot go on. Connections that are lost are made
 	// again meanwhile. It returns when no call of h runs any more.
 	Subscribe(ctx context.Context, s Subscription, h Handler) error
@@ -128,13 +128,33 @@ type Bus interface {
 	Close() error
 }
 
-// A Handler handles one message. If it returns nil the message is acknowledged: it
-// does not come again, unless that acknowledgement is lost. If it returns an error
-// the same message comes again after a pause, and those behind it in its lane
-// wait. ctx ends with the subscription, and with the connection or the partition
-// that the message came by; a handler should end then, since somebody else may be
-// given the message. It must not keep d.
-type Handler func(ctx context.Context, d *Delivery) error
+// A Handler handles messages that wait in a lane, in their order: one, or with
+// Subscription.Batch several. It returns how many of the first are done. These are
+// acknowledged: they do not come again, unless the acknowledgement is lost.
+//
+// Without an error the others are handed over again at once. With one, those that
+// were handed over together come again at once, each alone; one that was alone comes
+// again after a pause, and those behind it in its lane wait. Each makes a handler of
+// a function for one message.
+//
+// ctx ends with the subscription, and with the connection or a partition that the
+// messages came by; a handler should end then, since somebody else may be given them.
+// It must not keep what it is given.
+type Handler func(ctx context.Context, ds []*Delivery) (done int, err error)
+
+// Each is a handler that has h handle one message after the other, up to the first for
+// which it returns an error.
+func Each(h func(ctx context.Context, d *Delivery) error) Handler {
+	return func(ctx context.Context, ds []*Delivery) (done int, err error) {
+		for _, d := range ds {
+			if err := h(ctx, d); err != nil {
+				return done, err
+			}
+			done++
+		}
+		return done, nil
+	}
+}
 
 // A Subscription says what is wanted.
 type Subscription struct {
@@ -148,6 +168,10 @@ type Subscription struct {
 	Lanes int
 	// PerPartition makes each partition of a log a lane, instead of Lanes by key.
 	PerPartition bool
+	// Batch is how many messages a handler is given at once at most, 1 by default: those
+	// that wait in its lane at that moment. Nobody waits for a batch to become full, and
+	// after one that failed the next ones are smaller for a while.
+	Batch int
 	// RetryMin and RetryMax bound the pause before a message whose handler failed
 	// comes again, which doubles each time: by default 100 ms and 30 s.
 	RetryMin, RetryMax time.Duration
@@ -163,7 +187,8 @@ type Delivery struct {
 	// Shared says that somebody else may be handed messages of the same key at the same
 	// time, as far as the subscription knows: they are in no order then.
 	Shared bool
-	// Attempt is the how manyth time this process hands it to the handler, from 1.
+	// Attempt is the how manyth time this process hands it to the handler, from 1. When
+	// it was handed over together with others does not count.
 	Attempt int
 }
 

@@ -41,6 +41,34 @@ func ExampleFailed() {
 	// true
 }
 
+// A handler that is given several at once does them in one go.
+func ExampleHandler() {
+	var store bus.Handler = func(ctx context.Context, ds []*bus.Delivery) (done int, err error) {
+		fmt.Println("one transaction for", len(ds))
+		return len(ds), nil // if it fails it returns 0, and each comes again, alone
+	}
+	waiting := []*bus.Delivery{{Message: bus.Message{ID: "1"}}, {Message: bus.Message{ID: "2"}}}
+	fmt.Println(store(context.Background(), waiting)) // as a subscriber does
+	// Output:
+	// one transaction for 2
+	// 2 <nil>
+}
+
+func ExampleEach() {
+	h := bus.Each(func(ctx context.Context, d *bus.Delivery) error {
+		if d.ID == "2" {
+			return errors.New("not now")
+		}
+		fmt.Println("handled", d.ID)
+		return nil
+	})
+	waiting := []*bus.Delivery{{Message: bus.Message{ID: "1"}}, {Message: bus.Message{ID: "2"}}, {Message: bus.Message{ID: "3"}}}
+	fmt.Println(h(context.Background(), waiting))
+	// Output:
+	// handled 1
+	// 1 not now
+}
+
 func ExamplePosition() {
 	fmt.Println(&bus.Position{Topic: "orders", Partition: 3, Offset: 17})
 	// Output: orders/3/17

@@ -29,5 +29,5 @@ func (i *Inbox[TX]) Run(ctx context.Context, sub bus.Subscriber) error {
 	defer cancel()
 	return sub.Subscribe(ctx, bus.Subscription{
 		Group: i.consumer, Topics: i.topics(), Lanes: i.o.lanes, PerPartition: i.o.perPartition,
-	}, i.Process)
+	}, bus.Each(i.Process))
 }

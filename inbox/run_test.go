@@ -53,8 +53,10 @@ func (q *queue) Subscribe(ctx context.Context, s bus.Subscription, h bus.Handler
 		case <-ctx.Done():
 			return nil
 		case d := <-q.ch:
-			for h(ctx, d) != nil && ctx.Err() == nil {
-				time.Sleep(time.Millisecond)
+			for done := 0; done == 0 && ctx.Err() == nil; {
+				if done, _ = h(ctx, []*bus.Delivery{d}); done == 0 {
+					time.Sleep(time.Millisecond)
+				}
 			}
 			q.left.Add(-1)
 		}

@@ -35,23 +35,27 @@ func (b *memBus) Publish(_ context.Context, msgs []bus.Message) error {
 	return nil
 }
 
-// next takes a message of one of the topics.
-func (b *memBus) next(topics []string) (m bus.Message, ok bool, news chan struct{}) {
+// next takes messages of one of the topics, up to so many.
+func (b *memBus) next(topics []string, most int) (ds []*bus.Delivery, news chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, t := range topics {
 		if log := b.logs[t]; len(log) > 0 {
-			b.logs[t] = log[1:]
-			return log[0], true, nil
+			n := min(len(log), most)
+			b.logs[t] = log[n:]
+			for _, m := range log[:n] {
+				ds = append(ds, &bus.Delivery{Message: m})
+			}
+			return ds, nil
 		}
 	}
-	return m, false, b.news
+	return nil, b.news
 }
 
 func (b *memBus) Subscribe(ctx context.Context, s bus.Subscription, h bus.Handler) error {
 	for {
-		m, ok, news := b.next(s.Topics)
-		if !ok {
+		ds, news := b.next(s.Topics, max(s.Batch, 1))
+		if news != nil {
 			select {
 			case <-ctx.Done():
 				return nil
@@ -59,12 +63,15 @@ func (b *memBus) Subscribe(ctx context.Context, s bus.Subscription, h bus.Handle
 			}
 			continue
 		}
-		for h(ctx, &bus.Delivery{Message: m}) != nil {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(10 * time.Millisecond):
+		for most := len(ds); len(ds) > 0; {
+			done, err := h(ctx, ds[:min(len(ds), most)])
+			if ds = ds[done:]; err == nil {
+				continue
 			}
+			if most = 1; ctx.Err() != nil {
+				return nil
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 	}
 }

@@ -189,18 +189,18 @@ func (p *Participant[TX]) Prune(ctx context.Context, keep time.Duration) (remove
 // pruneBatch is of how many sagas Prune removes the rows at once.
 const pruneBatch = 500
 
-// waking is a subscriber that wakes the outbox after each message.
+// waking is a subscriber that wakes the outbox after what was handled.
 type waking[TX any] struct {
 	bus.Subscriber
 	ob *outbox.Outbox[TX]
 }
 
 func (w waking[TX]) Subscribe(ctx context.Context, s bus.Subscription, h bus.Handler) error {
-	return w.Subscriber.Subscribe(ctx, s, func(ctx context.Context, d *bus.Delivery) error {
-		err := h(ctx, d)
-		if err == nil {
+	return w.Subscriber.Subscribe(ctx, s, func(ctx context.Context, ds []*bus.Delivery) (int, error) {
+		done, err := h(ctx, ds)
+		if done > 0 {
 			w.ob.Wake()
 		}
-		return err
+		return done, err
 	})
 }

@@ -97,13 +97,13 @@ func TestExchange(t *testing.T) {
 	for _, group := range []string{"g", "h"} {
 		ended.Go(func() {
 			s := bus.Subscription{Group: group, Topics: []string{"order.*"}}
-			if err := b.Subscribe(ctx, s, func(ctx context.Context, d *bus.Delivery) error {
+			if err := b.Subscribe(ctx, s, bus.Each(func(ctx context.Context, d *bus.Delivery) error {
 				select {
 				case got <- group + " " + d.Topic + " " + d.ID:
 				case <-ctx.Done(): // nobody waits for further copies
 				}
 				return nil
-			}); err != nil {
+			})); err != nil {
 				t.Error(err)
 			}
 		})
@@ -164,7 +164,7 @@ func TestStream(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	err := b.Subscribe(ctx, bus.Subscription{Topics: []string{"log"}}, func(context.Context, *bus.Delivery) error { return nil })
+	err := b.Subscribe(ctx, bus.Subscription{Topics: []string{"log"}}, bus.Each(func(context.Context, *bus.Delivery) error { return nil }))
 	if !errors.Is(err, amqp.ErrStream) {
 		t.Errorf("a stream is read: %v", err)
 	}
@@ -223,13 +223,13 @@ func TestShared(t *testing.T) {
 			t.Fatal(c.queue, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		err := b.Subscribe(ctx, bus.Subscription{Topics: []string{c.queue}}, func(_ context.Context, d *bus.Delivery) error {
+		err := b.Subscribe(ctx, bus.Subscription{Topics: []string{c.queue}}, bus.Each(func(_ context.Context, d *bus.Delivery) error {
 			if d.Shared != c.want {
 				t.Errorf("%s: shared is %v", c.queue, d.Shared)
 			}
 			cancel()
 			return nil
-		})
+		}))
 		if err != nil {
 			t.Error(c.queue, err)
 		}
@@ -254,11 +254,11 @@ func TestRoutingKeys(t *testing.T) {
 		}
 	}()
 	got := ""
-	err := b.Subscribe(ctx, bus.Subscription{Group: "g", Topics: []string{"order.*"}}, func(_ context.Context, d *bus.Delivery) error {
+	err := b.Subscribe(ctx, bus.Subscription{Group: "g", Topics: []string{"order.*"}}, bus.Each(func(_ context.Context, d *bus.Delivery) error {
 		got = d.Topic
 		cancel()
 		return nil
-	})
+	}))
 	if err != nil || got != "order.\uFFFD\uFFFDz" {
 		t.Errorf("%q, %v", got, err)
 	}

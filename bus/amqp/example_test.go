@@ -42,13 +42,13 @@ func Example() {
 		log.Fatal(err)
 	}
 	seen := 0
-	err = b.Subscribe(ctx, bus.Subscription{Group: "billing", Topics: []string{"orders"}, Lanes: 4}, func(ctx context.Context, d *bus.Delivery) error {
+	err = b.Subscribe(ctx, bus.Subscription{Group: "billing", Topics: []string{"orders"}, Lanes: 4}, bus.Each(func(ctx context.Context, d *bus.Delivery) error {
 		fmt.Println(d.Key, d.Type, string(d.Body))
 		if seen++; seen == 2 {
 			cancel() // the example ends
 		}
 		return nil
-	})
+	}))
 	fmt.Println(err)
 	// Output:
 	// o1 order.placed first
@@ -71,11 +71,11 @@ func ExampleExchange() {
 			time.Sleep(10 * time.Millisecond) // an outbox's relay does that on its own
 		}
 	}()
-	err := b.Subscribe(ctx, bus.Subscription{Group: "billing", Topics: []string{"order.*"}}, func(ctx context.Context, d *bus.Delivery) error {
+	err := b.Subscribe(ctx, bus.Subscription{Group: "billing", Topics: []string{"order.*"}}, bus.Each(func(ctx context.Context, d *bus.Delivery) error {
 		fmt.Println(d.Topic, d.Key)
 		cancel() // the example ends
 		return nil
-	})
+	}))
 	fmt.Println(err)
 	// Output:
 	// true

@@ -39,7 +39,7 @@ func Run(t *testing.T, p Peer) {
 		run  func(*testing.T, Peer)
 	}{
 		{"attributes", attributes}, {"large batch", largeBatch}, {"order per key", orderPerKey}, {"lanes", lanes},
-		{"partitions as lanes", partitionsAsLanes}, {"retry", retry}, {"crash", crash}, {"takeover", takeover},
+		{"partitions as lanes", partitionsAsLanes}, {"batches", batches}, {"batches that fail", batchesFail}, {"retry", retry}, {"crash", crash}, {"takeover", takeover},
 		{"refused", refused}, {"end", end}, {"restart", restart},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, p) })
@@ -162,9 +162,15 @@ func inOrder(t *testing.T, all []bus.Delivery) {
 	}
 }
 
-// subscribe runs a subscription until the function that it returns is called,
-// which waits for its end, or t ends.
-func subscribe(t *testing.T, b bus.Bus, s bus.Subscription, h bus.Handler) (stop func()) {
+// subscribe runs a subscription, with a handler of one message, until the function
+// that it returns is called, which waits for its end, or t ends.
+func subscribe(t *testing.T, b bus.Bus, s bus.Subscription, h func(context.Context, *bus.Delivery) error) (stop func()) {
+	t.Helper()
+	return subscribeBatches(t, b, s, bus.Each(h))
+}
+
+// subscribeBatches is subscribe with a handler of several.
+func subscribeBatches(t *testing.T, b bus.Bus, s bus.Subscription, h bus.Handler) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -163,6 +163,81 @@ func partitionsAsLanes(t *testing.T, p Peer) {
 	inOrder(t, got.awaitIDs(t, 100))
 }
 
+// batches: what waits in a lane is handed over at once, up to the limit; what is not
+// done comes again, and only that.
+func batches(t *testing.T, p Peer) {
+	b, at := p.open(t), topic(t)
+	publish(t, b, numbered(at, 10, 300)...)
+	s := one(at, 2)
+	s.Batch = 8
+	got, most := newSeen(), atomic.Int64{}
+	stop := subscribeBatches(t, b, s, func(_ context.Context, ds []*bus.Delivery) (int, error) {
+		most.Store(max(most.Load(), int64(len(ds)))) // two lanes may lose a maximum
+		if len(ds) > 8 {
+			t.Errorf("%d messages at once", len(ds))
+		}
+		if most.Load() == 1 {
+			time.Sleep(100 * time.Millisecond) // so that some wait
+		}
+		done := min(len(ds), 5)
+		for _, d := range ds[:done] {
+			got.add(d)
+		}
+		return done, nil
+	})
+	inOrder(t, got.awaitIDs(t, 300))
+	time.Sleep(500 * time.Millisecond) // for what should not come, and acknowledgements on their way
+	stop()
+	if all := got.snapshot(); len(all) != 300 || most.Load() < 2 {
+		t.Errorf("%d deliveries of 300 messages, up to %d at once", len(all), most.Load())
+	}
+	publish(t, b, bus.Message{Topic: at, Key: "key-0", ID: "301"})
+	rest := newSeen()
+	subscribe(t, b, one(at, 1), func(_ context.Context, d *bus.Delivery) error { rest.add(d); return nil })
+	if all := rest.awaitIDs(t, 1); all[0].ID != "301" {
+		t.Errorf("message %s comes again later", all[0].ID)
+	}
+}
+
+// batchesFail: of a batch that fails each message comes again alone, and keys stay in
+// order.
+func batchesFail(t *testing.T, p Peer) {
+	b, at := p.open(t), topic(t)
+	publish(t, b, numbered(at, 10, 300)...)
+	s := one(at, 2)
+	s.Batch = 8
+	var mu sync.Mutex
+	alone := map[string]bool{} // that have to come alone
+	got, calls, failed := newSeen(), atomic.Int64{}, atomic.Int64{}
+	subscribeBatches(t, b, s, func(_ context.Context, ds []*bus.Delivery) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, d := range ds {
+			if alone[d.ID] && len(ds) > 1 || d.Attempt != 1 {
+				t.Errorf("message %s comes with %d others, attempt %d", d.ID, len(ds)-1, d.Attempt)
+			}
+		}
+		if n := calls.Add(1); n == 1 {
+			time.Sleep(100 * time.Millisecond) // so that some wait
+		} else if len(ds) > 1 && n%3 == 0 {
+			failed.Add(1)
+			for _, d := range ds {
+				alone[d.ID] = true
+			}
+			return 0, errHandler
+		}
+		for _, d := range ds {
+			got.add(d)
+		}
+		return len(ds), nil
+	})
+	all := got.awaitIDs(t, 300)
+	inOrder(t, all)
+	if len(all) != 300 || failed.Load() == 0 {
+		t.Errorf("%d deliveries of 300 messages, %d batches failed", len(all), failed.Load())
+	}
+}
+
 // retry: a message that fails comes again, those behind it of its key wait, and
 // other lanes go on.
 func retry(t *testing.T, p Peer) {
@@ -236,9 +311,11 @@ func takeover(t *testing.T, p Peer) {
 		got.add(d)
 		return nil
 	}
-	stop := subscribe(t, first, one(at, 4), slowly)
+	s := one(at, 4)
+	s.Batch = 4
+	stop := subscribe(t, first, s, slowly)
 	got.awaitIDs(t, 20)
-	subscribe(t, second, one(at, 4), slowly)
+	subscribe(t, second, s, slowly)
 	got.awaitIDs(t, 80)
 	msgs := numbered(at, 10, 400)
 	publish(t, publisher, msgs[200:]...)
@@ -289,7 +366,7 @@ func end(t *testing.T, p Peer) {
 	ctx, cancel := context.WithCancel(context.Background())
 	got, ended, running := newSeen(), make(chan error, 1), atomic.Int64{}
 	go func() {
-		ended <- b.Subscribe(ctx, one(at, 4), func(ctx context.Context, d *bus.Delivery) error {
+		ended <- b.Subscribe(ctx, one(at, 4), bus.Each(func(ctx context.Context, d *bus.Delivery) error {
 			running.Add(1)
 			defer running.Add(-1)
 			got.add(d)
@@ -298,7 +375,7 @@ func end(t *testing.T, p Peer) {
 			}
 			<-ctx.Done()
 			return ctx.Err()
-		})
+		}))
 	}()
 	got.awaitIDs(t, 2)
 	start := time.Now()

@@ -37,13 +37,13 @@ func Example() {
 		log.Fatal(err)
 	}
 	seen := 0
-	err = b.Subscribe(ctx, bus.Subscription{Group: "billing", Topics: []string{"orders"}, Lanes: 4}, func(ctx context.Context, d *bus.Delivery) error {
+	err = b.Subscribe(ctx, bus.Subscription{Group: "billing", Topics: []string{"orders"}, Lanes: 4}, bus.Each(func(ctx context.Context, d *bus.Delivery) error {
 		fmt.Println(d.Position, d.Type, string(d.Body))
 		if seen++; seen == 2 {
 			cancel() // the example ends
 		}
 		return nil
-	})
+	}))
 	fmt.Println(err)
 	// Output:
 	// orders/0/0 order.placed first

@@ -105,11 +105,11 @@ func TestForeignRecord(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var got bus.Delivery
-	if err := b.Subscribe(ctx, bus.Subscription{Group: "g", Topics: []string{"t"}}, func(_ context.Context, d *bus.Delivery) error {
+	if err := b.Subscribe(ctx, bus.Subscription{Group: "g", Topics: []string{"t"}}, bus.Each(func(_ context.Context, d *bus.Delivery) error {
 		got = *d
 		cancel()
 		return nil
-	}); err != nil {
+	})); err != nil {
 		t.Fatal(err)
 	}
 	if got.Key != "" || got.ID != "" || !got.Time.IsZero() || string(got.Body) != "x" || len(got.Headers) != 2 {

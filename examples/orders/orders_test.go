@@ -85,7 +85,7 @@ func (s *deliver) System() string { return "test" }
 func (s *deliver) Subscribe(ctx context.Context, _ bus.Subscription, h bus.Handler) error {
 	for range 2 {
 		d := *s.d
-		if err := h(ctx, &d); err != nil {
+		if _, err := h(ctx, []*bus.Delivery{&d}); err != nil {
 			return err
 		}
 	}

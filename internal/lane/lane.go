@@ -1,12 +1,15 @@
 // Package lane is what the implementations of bus have in common: messages wait
-// in lanes, in each of which one is handled after the other, and a message whose
-// handler fails is handed to it again, after a pause, before those behind it.
+// in lanes, in each of which one is handled after the other, or several that wait at
+// once. A message whose handler fails is handed to it again, after a pause, before
+// those behind it.
 package lane
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +26,7 @@ type Source struct {
 
 	mu      sync.Mutex
 	ended   bool
-	running sync.WaitGroup // calls of handlers; added to under mu, before ended
+	running sync.WaitGroup // messages with handlers; added to under mu, before ended
 }
 
 // NewSource makes a source whose messages' contexts end with ctx or with End.
@@ -58,7 +61,7 @@ func (s *Source) begin() bool {
 type Item struct {
 	Delivery bus.Delivery
 	From     *Source
-	// Ack is called once, when the handler has returned nil.
+	// Ack is called once, when the handler is done with it.
 	Ack func()
 	// AckEarly is called instead of Ack, and before the handler, while a demonstration
 	// has removed the order of the two. It returns when the message is acknowledged.
@@ -71,12 +74,13 @@ type Item struct {
 // A Runner calls the handler of a subscription.
 type Runner struct {
 	handle             bus.Handler
+	batch              int
 	retryMin, retryMax time.Duration
 }
 
 // NewRunner is the runner of a subscription and its handler.
 func NewRunner(s bus.Subscription, h bus.Handler) *Runner {
-	r := &Runner{h, s.RetryMin, s.RetryMax}
+	r := &Runner{h, max(s.Batch, 1), s.RetryMin, s.RetryMax}
 	if r.retryMin <= 0 {
 		r.retryMin = 100 * time.Millisecond
 	}
@@ -87,8 +91,86 @@ func NewRunner(s bus.Subscription, h bus.Handler) *Runner {
 	return r
 }
 
-// run takes one item through, or drops it if its source has ended.
-func (r *Runner) run(it *Item) {
+// run takes items that stand one behind the other through, together as long as that
+// works, which it says, and then one by one.
+func (r *Runner) run(items []*Item) (together bool) {
+	for len(items) > 1 {
+		done, err := r.together(items)
+		items = items[done:]
+		if err != nil {
+			for _, it := range items {
+				r.alone(it)
+			}
+			return false
+		}
+	}
+	for _, it := range items {
+		r.alone(it)
+	}
+	return true
+}
+
+var (
+	errEnded   = errors.New("lane: a source has ended")
+	errNothing = errors.New("lane: the handler has done nothing")
+)
+
+// together hands several items to the handler. Those that are done leave; if there is
+// an error the others are to be handled alone.
+func (r *Runner) together(items []*Item) (done int, err error) {
+	ctx, finish, ok := begin(items)
+	defer finish()
+	if !ok {
+		return 0, errEnded
+	}
+	early := safeguard.Removed(safeguard.AckOrder)
+	ds := make([]*bus.Delivery, len(items))
+	for n, it := range items {
+		if early {
+			it.AckEarly()
+		}
+		d := it.Delivery // the handler's own, which it may change
+		d.Attempt = 1
+		ds[n] = &d
+	}
+	if done, err = r.call(ctx, ds); done == 0 && err == nil {
+		err = errNothing
+	}
+	for _, it := range items[:done] {
+		if !early {
+			it.Ack()
+		}
+		it.Left()
+	}
+	return done, err
+}
+
+// begin says that items are about to be handled, unless a source of theirs has ended.
+// ctx ends with the first that does. finish must be called in any case.
+func begin(items []*Item) (ctx context.Context, finish func(), ok bool) {
+	first := items[0].From
+	ctx, cancel := context.WithCancel(first.ctx)
+	ends := []func(){cancel}
+	finish = func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+	for n, it := range items {
+		if !it.From.begin() {
+			return ctx, finish, false
+		}
+		ends = append(ends, it.From.running.Done)
+		if it.From != first && it.From != items[n-1].From {
+			stop := context.AfterFunc(it.From.ctx, cancel)
+			ends = append(ends, func() { stop() })
+		}
+	}
+	return ctx, finish, true
+}
+
+// alone takes one item through, or drops it if its source has ended.
+func (r *Runner) alone(it *Item) {
 	defer it.Left()
 	if !it.From.begin() {
 		return
@@ -103,14 +185,14 @@ func (r *Runner) run(it *Item) {
 	}
 }
 
-// untilDone calls the handler until it returns nil. It says whether that came
+// untilDone calls the handler until it is done with an item. It says whether that came
 // before the source ended.
 func (r *Runner) untilDone(it *Item) bool {
 	ctx := it.From.ctx
 	for attempt := 1; ; attempt++ {
 		d := it.Delivery // the handler's own, which it may change
 		d.Attempt = attempt
-		if r.once(ctx, &d) == nil {
+		if done, _ := r.call(ctx, []*bus.Delivery{&d}); done > 0 {
 			return true
 		}
 		select {
@@ -121,15 +203,20 @@ func (r *Runner) untilDone(it *Item) bool {
 	}
 }
 
-// once calls the handler.
-func (r *Runner) once(ctx context.Context, d *bus.Delivery) error {
-	if err := killpoint.At(ctx, killpoint.Delivery, killpoint.Before); err != nil {
-		return err
+// call calls the handler.
+func (r *Runner) call(ctx context.Context, ds []*bus.Delivery) (done int, err error) {
+	for range ds {
+		if err := killpoint.At(ctx, killpoint.Delivery, killpoint.Before); err != nil {
+			return 0, err
+		}
 	}
-	if err := r.handle(ctx, d); err != nil {
-		return err
+	done, err = r.handle(ctx, ds)
+	for n := range done {
+		if err := killpoint.At(ctx, killpoint.Delivery, killpoint.After); err != nil {
+			return n, err
+		}
 	}
-	return killpoint.At(ctx, killpoint.Delivery, killpoint.After)
+	return done, err
 }
 
 // Backoff is the pause after the nth failure in a row, from 1: it doubles from
@@ -158,8 +245,14 @@ func NewLane(r *Runner) *Lane {
 	l := &Lane{wake: make(chan struct{}, 1), idle: make(chan struct{})}
 	go func() {
 		defer close(l.idle)
-		for it := l.next(); it != nil; it = l.next() {
-			r.run(it)
+		most := r.batch
+		for items := l.next(most); items != nil; items = l.next(most) {
+			// What has failed together costs twice: where that is often, batches are small.
+			if r.run(items) {
+				most = min(most+1, r.batch)
+			} else {
+				most = max(most/2, 1)
+			}
 		}
 	}()
 	return l
@@ -192,17 +285,17 @@ func (l *Lane) signal() {
 	}
 }
 
-// next waits for the first of the queue and takes it out; nil says that the lane
-// is closed and empty.
-func (l *Lane) next() *Item {
+// next waits until there is something in the queue, and takes up to so many out; nil
+// says that the lane is closed and empty.
+func (l *Lane) next(most int) []*Item {
 	for {
 		l.mu.Lock()
-		if len(l.queue) > 0 {
-			it := l.queue[0]
-			l.queue[0] = nil
-			l.queue = l.queue[1:]
+		if n := min(len(l.queue), most); n > 0 {
+			items := slices.Clone(l.queue[:n])
+			clear(l.queue[:n])
+			l.queue = l.queue[n:]
 			l.mu.Unlock()
-			return it
+			return items
 		}
 		closed := l.closed
 		l.mu.Unlock()

@@ -36,13 +36,13 @@ func TestPauseDoubles(t *testing.T) {
 func TestLaneRetriesInPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log []string
-		r := NewRunner(bus.Subscription{RetryMin: time.Second, RetryMax: time.Minute}, func(_ context.Context, d *bus.Delivery) error {
+		r := NewRunner(bus.Subscription{RetryMin: time.Second, RetryMax: time.Minute}, bus.Each(func(_ context.Context, d *bus.Delivery) error {
 			log = append(log, fmt.Sprint("handle ", d.ID, " ", d.Attempt))
 			if d.ID == "1" && d.Attempt < 3 {
 				return errors.New("no")
 			}
 			return nil
-		})
+		}))
 		s, l := NewSource(t.Context()), NewLane(r)
 		l.Put(item(s, "1", &log))
 		l.Put(item(s, "2", &log))
@@ -63,13 +63,13 @@ func TestEndWaitsAndDrops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log []string
 		var handled atomic.Bool
-		r := NewRunner(bus.Subscription{}, func(ctx context.Context, d *bus.Delivery) error {
+		r := NewRunner(bus.Subscription{}, bus.Each(func(ctx context.Context, d *bus.Delivery) error {
 			<-ctx.Done()
 			time.Sleep(time.Second) // it needs a while to notice
 			handled.Store(true)
 			log = append(log, "handled "+d.ID)
 			return nil
-		})
+		}))
 		s, other, l := NewSource(t.Context()), NewSource(t.Context()), NewLane(r)
 		l.Put(item(s, "1", &log))
 		l.Put(item(s, "2", &log))
@@ -91,7 +91,7 @@ func TestRemovedAckOrder(t *testing.T) {
 	safeguard.Remove(safeguard.AckOrder)
 	defer safeguard.Restore()
 	var log []string
-	r := NewRunner(bus.Subscription{}, func(_ context.Context, d *bus.Delivery) error { log = append(log, "handled"); return nil })
+	r := NewRunner(bus.Subscription{}, bus.Each(func(_ context.Context, d *bus.Delivery) error { log = append(log, "handled"); return nil }))
 	l := NewLane(r)
 	l.Put(item(NewSource(t.Context()), "1", &log))
 	l.Close()

@@ -205,24 +205,30 @@ func (b faulty) Publish(ctx context.Context, msgs []bus.Message) error {
 // Subscribe hands messages over, and may forget that it did.
 func (b faulty) Subscribe(ctx context.Context, s bus.Subscription, h bus.Handler) error {
 	s.Group += b.groups
-	return b.Bus.Subscribe(ctx, s, func(ctx context.Context, d *bus.Delivery) error {
-		b.f.handling.Add(1)
-		defer b.f.handling.Add(-1)
-		if askedAgain(d) && b.f.happens(replyLost) {
-			b.f.note(replyLost, 1)
-			return nil
+	return b.Bus.Subscribe(ctx, s, func(ctx context.Context, ds []*bus.Delivery) (int, error) {
+		if n := slices.IndexFunc(ds[1:], askedAgain); n >= 0 {
+			ds = ds[:n+1]
 		}
-		if err := h(ctx, d); err != nil {
-			return err
+		b.f.handling.Add(int64(len(ds)))
+		defer b.f.handling.Add(int64(-len(ds)))
+		if askedAgain(ds[0]) && b.f.happens(replyLost) {
+			b.f.note(replyLost, 1)
+			return 1, nil
+		}
+		done, err := h(ctx, ds)
+		if err != nil {
+			return done, err
 		}
 		if b.f.dieAfter.Load() {
 			b.f.die(dieAfter, int(b.f.handling.Load()))
 		}
-		if b.f.happens(ackLost) {
-			b.f.note(ackLost, 1)
-			return errAckLost
+		for n := range done {
+			if b.f.happens(ackLost) {
+				b.f.note(ackLost, done-n)
+				return n, errAckLost
+			}
 		}
-		return nil
+		return done, nil
 	})
 }
 
