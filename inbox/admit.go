@@ -97,36 +97,52 @@ func (i *Inbox[TX]) admitted(ctx context.Context, it *item, f func(ctx context.C
 	})
 }
 
-// admitFirst begins by the statement that says all. Of a row that is known it is an
-// UPDATE; if that finds nothing, the message was seen, or the row is gone.
+// admitFirst begins by the statement that says all.
 func (i *Inbox[TX]) admitFirst(ctx context.Context, it *item, f func(ctx context.Context, tx TX, a admission) error) error {
 	if err := killpoint.At(ctx, killpoint.InboxInsert, killpoint.Before); err != nil {
 		return err
 	}
-	query, args := i.row(it)
-	if it.level != bySequence { // whose row has it all
-		args = append(args, i.consumer, it.d.Topic, it.keyCol)
-	}
-	hash, first := i.known.hash(it), query
-	update := i.known.has(hash)
-	if update {
-		first = i.sql.update[it.level]
-	}
+	q := i.question(it)
 	var a admission
-	return i.db.InTxFirst(ctx, first, args, a.scan, func(ctx context.Context, tx TX) error {
-		c := i.db.Bind(tx)
-		if update && !a.fresh {
-			if err := a.ask(ctx, c, query, args); err != nil {
-				return err
-			}
-		}
-		i.known.add(hash)
-		a.parked = a.parked && it.d.Key != ""
-		if err := i.guarded(ctx, c, it, &a); err != nil {
+	return i.db.InTxFirst(ctx, q.first, q.args, a.scan, func(ctx context.Context, tx TX) error {
+		if err := i.answered(ctx, i.db.Bind(tx), it, &q, &a); err != nil {
 			return err
 		}
 		return f(ctx, tx, a)
 	})
+}
+
+// A question is how PostgreSQL is asked for all that an admission is.
+type question struct {
+	first, query string
+	args         []any
+	hash         uint64 // of the row
+}
+
+// question is that of an item. Of a row that is known it is an UPDATE first; if that
+// finds nothing, the message was seen, or the row is gone, which query tells.
+func (i *Inbox[TX]) question(it *item) (q question) {
+	q.query, q.args = i.row(it)
+	if it.level != bySequence { // whose row has it all
+		q.args = append(q.args, i.consumer, it.d.Topic, it.keyCol)
+	}
+	q.hash, q.first = i.known.hash(it), q.query
+	if i.known.has(q.hash) {
+		q.first = i.sql.update[it.level]
+	}
+	return q
+}
+
+// answered completes what the first statement of a question has told.
+func (i *Inbox[TX]) answered(ctx context.Context, c sqltx.Conn, it *item, q *question, a *admission) error {
+	if !a.fresh && q.first != q.query {
+		if err := a.ask(ctx, c, q.query, q.args); err != nil {
+			return err
+		}
+	}
+	i.known.add(q.hash)
+	a.parked = a.parked && it.d.Key != ""
+	return i.guarded(ctx, c, it, a)
 }
 
 // ask carries out a statement that begins no transaction.
@@ -143,31 +159,44 @@ func (a *admission) ask(ctx context.Context, c sqltx.Conn, query string, args []
 	return rows.Err()
 }
 
-// admit begins by one statement or two.
+// admit begins, and then writes the row.
 func (i *Inbox[TX]) admit(ctx context.Context, it *item, f func(ctx context.Context, tx TX, a admission) error) error {
 	return i.db.InTx(ctx, func(ctx context.Context, tx TX) error {
-		if err := killpoint.At(ctx, killpoint.InboxInsert, killpoint.Before); err != nil {
-			return err
-		}
-		a, c := admission{fresh: true}, i.db.Bind(tx)
-		if query, args := i.row(it); query != "" {
-			n, err := c.Exec(ctx, query, args...)
-			if err != nil {
-				return err
-			}
-			a.fresh = n > 0
-		}
-		if a.fresh {
-			var err error
-			if a.parked, err = i.isParked(ctx, c, it); err != nil {
-				return err
-			}
-		}
-		if err := i.guarded(ctx, c, it, &a); err != nil {
+		a, err := i.admitWithin(ctx, i.db.Bind(tx), it)
+		if err != nil {
 			return err
 		}
 		return f(ctx, tx, a)
 	})
+}
+
+// admitWithin writes an item's row in a transaction that is under way, by one
+// statement or two.
+func (i *Inbox[TX]) admitWithin(ctx context.Context, c sqltx.Conn, it *item) (a admission, err error) {
+	if err := killpoint.At(ctx, killpoint.InboxInsert, killpoint.Before); err != nil {
+		return a, err
+	}
+	if i.sql.returning && it.level != byNothing {
+		q := i.question(it)
+		if err := a.ask(ctx, c, q.first, q.args); err != nil {
+			return a, err
+		}
+		return a, i.answered(ctx, c, it, &q, &a)
+	}
+	a.fresh = true
+	if query, args := i.row(it); query != "" {
+		n, err := c.Exec(ctx, query, args...)
+		if err != nil {
+			return a, err
+		}
+		a.fresh = n > 0
+	}
+	if a.fresh {
+		if a.parked, err = i.isParked(ctx, c, it); err != nil {
+			return a, err
+		}
+	}
+	return a, i.guarded(ctx, c, it, &a)
 }
 
 // scan reads what a statement of PostgreSQL returns.

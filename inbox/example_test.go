@@ -73,6 +73,37 @@ func Example() {
 	// an invoice for o2
 }
 
+// What a loop of one's own has at once can share a transaction, as in Run.
+func ExampleInbox_ProcessBatch() {
+	db, close := openExample()
+	defer close()
+	in, err := inbox.New(db, "billing", inbox.Batch(100))
+	if err != nil {
+		panic(err)
+	}
+	in.Handle("orders", "", func(ctx context.Context, tx *sql.Tx, m *bus.Delivery) error {
+		fmt.Println("handled", m.Key)
+		return nil
+	})
+	ctx := context.Background()
+	waiting := []*bus.Delivery{order("o1", 100), order("o2", 200), order("o1", 100)}
+	for len(waiting) > 0 {
+		done, err := in.ProcessBatch(ctx, waiting)
+		for n := 0; err != nil && n < len(waiting); n++ { // nothing has happened: each by itself
+			if err := in.Process(ctx, waiting[n]); err != nil {
+				panic(err)
+			}
+			done++
+		}
+		fmt.Println(done, "are done")
+		waiting = waiting[done:]
+	}
+	// Output:
+	// handled o1
+	// handled o2
+	// 3 are done
+}
+
 func ExampleInbox_Run() {
 	db, done := openExample()
 	defer done()

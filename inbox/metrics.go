@@ -13,7 +13,7 @@ import (
 // metrics are what an inbox counts itself.
 type metrics struct {
 	duplicates, retries prometheus.Counter
-	handled             *prometheus.CounterVec
+	handled, batches    *prometheus.CounterVec
 	verdicts            map[result]prometheus.Counter
 	seconds             prometheus.Histogram
 }
@@ -29,12 +29,18 @@ func newMetrics(consumer string) *metrics {
 		handled: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "waxwing_inbox_handled_total", ConstLabels: labels,
 			Help: "Messages by what became of them: handled, duplicate, ignored (no handler), rejected, parked, behind (another of the key), dead."}, []string{"verdict"}),
+		batches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waxwing_inbox_batches_total", ConstLabels: labels,
+			Help: "Transactions for several messages: committed, or undone, whose messages were then handled alone."}, []string{"result"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "waxwing_handler_seconds", Help: "Calls of handlers, without the commit.", ConstLabels: labels,
 			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}),
 	}
 	for _, r := range []result{handled, duplicate, behind, ignored, rejected, parked, dead} {
 		m.verdicts[r] = m.handled.WithLabelValues(string(r))
+	}
+	for _, r := range []string{"committed", "undone"} {
+		m.batches.WithLabelValues(r)
 	}
 	return m
 }
@@ -44,6 +50,15 @@ func (m *metrics) done(r result) {
 	m.verdicts[r].Inc()
 	if r == duplicate {
 		m.duplicates.Inc()
+	}
+}
+
+// batch counts a batch.
+func (m *metrics) batch(err error) {
+	if err != nil {
+		m.batches.WithLabelValues("undone").Inc()
+	} else {
+		m.batches.WithLabelValues("committed").Inc()
 	}
 }
 
@@ -89,7 +104,7 @@ func (c *collector[TX]) Describe(ch chan<- *prometheus.Desc) {
 
 func (c *collector[TX]) counters() []prometheus.Collector {
 	m := c.i.m
-	return []prometheus.Collector{m.duplicates, m.retries, m.handled, m.seconds}
+	return []prometheus.Collector{m.duplicates, m.retries, m.handled, m.batches, m.seconds}
 }
 
 // Collect implements prometheus.Collector.

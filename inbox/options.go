@@ -18,6 +18,7 @@ type Option func(*options)
 type options struct {
 	lanes        int
 	perPartition bool
+	batch        int
 	identify     func(*bus.Delivery) string
 
 	inPlace, maxAttempts   int
@@ -36,7 +37,7 @@ type options struct {
 
 func defaults() options {
 	return options{
-		lanes: 1, inPlace: 2, maxAttempts: 20, backoffMin: 200 * time.Millisecond, backoffMax: 5 * time.Minute,
+		lanes: 1, batch: 16, inPlace: 2, maxAttempts: 20, backoffMin: 200 * time.Millisecond, backoffMax: 5 * time.Minute,
 		retention: 7 * 24 * time.Hour, horizon: 24 * time.Hour, minUp: 10 * time.Minute,
 		poll: 500 * time.Millisecond, cleanEvery: 10 * time.Minute,
 		now: time.Now, rand: rand.Float64, log: slog.Default(),
@@ -48,6 +49,8 @@ func (o *options) check() error {
 	switch {
 	case o.lanes < 1:
 		return errors.New("inbox: Lanes must be at least 1")
+	case o.batch < 1:
+		return errors.New("inbox: Batch must be at least 1")
 	case o.inPlace < 1 || o.maxAttempts < 1:
 		return errors.New("inbox: InPlace and MaxAttempts must be at least 1")
 	case o.backoffMin <= 0 || o.backoffMax < o.backoffMin:
@@ -69,6 +72,23 @@ func Lanes(n int) Option { return func(o *options) { o.lanes = n } }
 // PerPartition handles each partition of a log one message after the other, and
 // knows what was seen by one row per partition, where messages have no sequence.
 func PerPartition() Option { return func(o *options) { o.perPartition = true } }
+
+// Batch is how many messages of a lane, 16 by default, are handled in one transaction
+// at most. Only those that wait already are taken: a message that comes alone is
+// handled alone, at once. What it saves is a BEGIN and a COMMIT for each. With 1 each
+// message has a transaction of its own.
+//
+// Messages of a batch share its transaction with their neighbours. If one of them
+// fails, everything is rolled back and each is handled once more, alone, so that
+// verdicts, retries and what is put aside are those of that message only; but handlers
+// are called twice then, which effects outside of the database have to bear. Locks are
+// held until the whole batch commits. After 25 ms no further message is taken in, so
+// that slow handlers have a transaction each. In PostgreSQL a statement of a batch that
+// waits for a lock for 50 ms fails, since two batches that wait for each other would
+// do so for a second (deadlock_timeout). What a handler sets for its transaction, such
+// as by SET LOCAL, is set for the next ones too, and now() is the same for all:
+// handlers to which that matters need Batch(1).
+func Batch(n int) Option { return func(o *options) { o.batch = n } }
 
 // Identify gives an identity to messages of producers who set no id, such as a
 // number within the body. It is asked only for those. "" means that there is none.

@@ -31,8 +31,7 @@ const inPlacePauseMax = time.Second
 // errSeen ends a transaction whose message was seen before.
 var errSeen = errors.New("inbox: seen before")
 
-// Process handles one delivery, and is what Run gives to the subscriber. It returns
-// nil if the message may be acknowledged: it was handled, now or before, or is put
+// Process handles one delivery, in a transaction of its own. It returns nil if the message may be acknowledged: it was handled, now or before, or is put
 // aside, durably. It returns an error if the database does not do its work, or ctx
 // ends, and should be called again then.
 func (i *Inbox[TX]) Process(ctx context.Context, d *bus.Delivery) error {

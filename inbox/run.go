@@ -28,6 +28,6 @@ func (i *Inbox[TX]) Run(ctx context.Context, sub bus.Subscriber) error {
 	defer wg.Wait()
 	defer cancel()
 	return sub.Subscribe(ctx, bus.Subscription{
-		Group: i.consumer, Topics: i.topics(), Lanes: i.o.lanes, PerPartition: i.o.perPartition,
-	}, bus.Each(i.Process))
+		Group: i.consumer, Topics: i.topics(), Lanes: i.o.lanes, PerPartition: i.o.perPartition, Batch: i.o.batch,
+	}, i.ProcessBatch)
 }

@@ -95,7 +95,7 @@ func TestRun(t *testing.T) {
 		eventually(t, "three effects", func() bool { return len(l.ledger()) == 3 })
 		cancel()
 		wg.Wait()
-		if s := q.seen; s.Group != "billing" || fmt.Sprint(s.Topics) != "[orders]" || s.Lanes != 3 || s.PerPartition {
+		if s := q.seen; s.Group != "billing" || fmt.Sprint(s.Topics) != "[orders]" || s.Lanes != 3 || s.Batch != 16 || s.PerPartition {
 			t.Errorf("%+v", s)
 		}
 	})

@@ -146,6 +146,7 @@ func TestOptions(t *testing.T) {
 		"24h0m0s is shorter than":             {inbox.Retention(24 * time.Hour), inbox.RedeliveryHorizon(48 * time.Hour)},
 		"RedeliveryHorizon must":              {inbox.RedeliveryHorizon(0)},
 		"Lanes":                               {inbox.Lanes(0)},
+		"Batch":                               {inbox.Batch(0)},
 		"InPlace":                             {inbox.InPlace(0)},
 		"MaxAttempts":                         {inbox.MaxAttempts(0)},
 		"Backoff":                             {inbox.Backoff(time.Second, time.Millisecond)},
