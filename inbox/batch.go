@@ -24,8 +24,9 @@ const (
 // A member is a message of a batch.
 type member[TX any] struct {
 	item
-	h handler[TX] // nil if nobody handles it
-	r result
+	h     handler[TX] // nil if nobody handles it
+	topic string      // that h was registered for
+	r     result
 }
 
 // ProcessBatch handles deliveries of one lane, in their order, and is what Run gives to
@@ -61,7 +62,7 @@ func (i *Inbox[TX]) members(ds []*bus.Delivery) []member[TX] {
 	out := make([]member[TX], 0, len(ds))
 	for _, d := range ds {
 		m := member[TX]{r: ignored}
-		if m.h = i.handler(d.Topic, d.Type); m.h == nil {
+		if m.h, m.topic = i.handler(d.Topic, d.Type); m.h == nil {
 			m.d = d
 		} else if m.item = i.o.identity(d); m.level == byNothing {
 			return out
@@ -111,7 +112,7 @@ func (i *Inbox[TX]) tryMember(ctx context.Context, tx TX, m *member[TX]) error {
 	if m.h == nil {
 		return nil
 	}
-	i.catchUp.saw(m.d)
+	i.catchUp.saw(m.d, m.topic, i.now())
 	c := i.db.Bind(tx)
 	a, err := i.admitWithin(ctx, c, &m.item)
 	if err != nil {

@@ -4,41 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync/atomic"
-	"time"
 
-	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
 	"github.com/waxwing-mq/waxwing/sqldb"
 )
-
-// catchUp finds out whether a consumer has caught up: only then is it sure that
-// what lies in the broker is not older than what cleanup removes.
-type catchUp struct {
-	start  atomic.Int64 // of Run
-	newest atomic.Int64 // time of the newest message so far
-}
-
-func (c *catchUp) begin(now int64) { c.start.Store(now) }
-
-// saw notes a message's time.
-func (c *catchUp) saw(d *bus.Delivery) {
-	if d.Time.IsZero() {
-		return
-	}
-	for at := d.Time.UnixMicro(); ; {
-		was := c.newest.Load()
-		if at <= was || c.newest.CompareAndSwap(was, at) {
-			return
-		}
-	}
-}
-
-// done says whether the consumer has caught up.
-func (c *catchUp) done(now int64, o *options) bool {
-	up := time.Duration(now-c.start.Load()) * time.Microsecond
-	return up >= o.minUp && (c.newest.Load() >= c.start.Load() || up >= o.horizon)
-}
 
 // pageRows is how many rows a statement of the cleanup is about.
 const pageRows = 500

@@ -49,16 +49,18 @@ func Handle[T, TX any](i *Inbox[TX], topic, eventType string, h func(ctx context
 	})
 }
 
-// handler is who handles messages of a topic and type, nil if nobody does.
-func (i *Inbox[TX]) handler(topic, eventType string) handler[TX] {
+// handler is who handles messages of a topic and type, nil if nobody does, and the
+// topic or pattern that it was registered for.
+func (i *Inbox[TX]) handler(topic, eventType string) (h handler[TX], registered string) {
 	types, ok := i.handlers[topic]
 	if !ok {
-		types = i.handlers[i.pattern(topic)]
+		topic = i.pattern(topic)
+		types = i.handlers[topic]
 	}
 	if h := types[eventType]; h != nil {
-		return h
+		return h, topic
 	}
-	return types[""]
+	return types[""], topic
 }
 
 // pattern is the first pattern with handlers that a topic fits, "" if there is none.

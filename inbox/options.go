@@ -124,8 +124,9 @@ func RedeliveryHorizon(d time.Duration) Option { return func(o *options) { o.hor
 
 // CleanupDelay is how long Run waits at least, 10 minutes by default, before it
 // removes what is older than the Retention. It also waits until it has seen a
-// message that is newer than its start, or has run for the RedeliveryHorizon: a
-// consumer that was down for long may be sent old messages again.
+// message that is newer than its start, of each partition or queue that has sent it
+// something in that time, or has run for the RedeliveryHorizon: a consumer that was
+// down for long may be sent old messages again.
 func CleanupDelay(d time.Duration) Option { return func(o *options) { o.minUp = d } }
 
 // Poll is how often, 500 ms by default, Run looks for messages put aside that are

@@ -35,12 +35,12 @@ var errSeen = errors.New("inbox: seen before")
 // aside, durably. It returns an error if the database does not do its work, or ctx
 // ends, and should be called again then.
 func (i *Inbox[TX]) Process(ctx context.Context, d *bus.Delivery) error {
-	h := i.handler(d.Topic, d.Type)
+	h, topic := i.handler(d.Topic, d.Type)
 	if h == nil {
 		i.m.done(ignored)
 		return nil
 	}
-	i.catchUp.saw(d)
+	i.catchUp.saw(d, topic, i.now())
 	it := i.o.identity(d)
 	if it.level == byNothing {
 		return i.park(ctx, &it, fate{dead: true, reason: errNoIdentity})

@@ -123,7 +123,7 @@ func (i *Inbox[TX]) retryRow(ctx context.Context, id int64) (done bool, next int
 
 // runRow calls the handler of a row's message.
 func (i *Inbox[TX]) runRow(ctx context.Context, tx TX, r *row) error {
-	h := i.handler(r.d.Topic, r.d.Type)
+	h, _ := i.handler(r.d.Topic, r.d.Type)
 	if h == nil {
 		return fmt.Errorf("there is no handler for %q of topic %q any more", r.d.Type, r.d.Topic)
 	}
