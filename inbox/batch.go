@@ -52,7 +52,7 @@ func (i *Inbox[TX]) ProcessBatch(ctx context.Context, ds []*bus.Delivery) (done 
 		return 0, err
 	}
 	for n := range members[:done] {
-		i.done(members[n].r)
+		i.done(&members[n].item, members[n].r)
 	}
 	return done, nil
 }

@@ -14,6 +14,7 @@ import (
 type metrics struct {
 	duplicates, retries prometheus.Counter
 	handled, batches    *prometheus.CounterVec
+	unflagged           *prometheus.CounterVec
 	verdicts            map[result]prometheus.Counter
 	seconds             prometheus.Histogram
 }
@@ -29,6 +30,9 @@ func newMetrics(consumer string) *metrics {
 		handled: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "waxwing_inbox_handled_total", ConstLabels: labels,
 			Help: "Messages by what became of them: handled, duplicate, ignored (no handler), rejected, parked, behind (another of the key), dead."}, []string{"verdict"}),
+		unflagged: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waxwing_inbox_unflagged_duplicates_total", ConstLabels: labels,
+			Help: "Messages skipped by their sequence that the broker did not call redelivered, by where they came from: queue, log (which calls none so)."}, []string{"from"}),
 		batches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "waxwing_inbox_batches_total", ConstLabels: labels,
 			Help: "Transactions for several messages: committed, or undone, whose messages were then handled alone."}, []string{"result"}),
@@ -42,6 +46,9 @@ func newMetrics(consumer string) *metrics {
 	for _, r := range []string{"committed", "undone"} {
 		m.batches.WithLabelValues(r)
 	}
+	for _, from := range []string{"queue", "log"} {
+		m.unflagged.WithLabelValues(from)
+	}
 	return m
 }
 
@@ -50,6 +57,22 @@ func (m *metrics) done(r result) {
 	m.verdicts[r].Inc()
 	if r == duplicate {
 		m.duplicates.Inc()
+	}
+}
+
+// skipped counts a message that was seen before. One that is known by its sequence is
+// taken to be so if a later one of its key was seen. That the broker does not know it
+// for a redelivery is as it should be if a relay has published it twice; if somebody
+// else has put it back, it is perhaps skipped without ever having been handled.
+func (m *metrics) skipped(it *item) {
+	m.done(duplicate)
+	if it.level != bySequence || it.d.Redelivered {
+		return
+	}
+	if it.d.Position == nil {
+		m.unflagged.WithLabelValues("queue").Inc()
+	} else {
+		m.unflagged.WithLabelValues("log").Inc()
 	}
 }
 
@@ -104,7 +127,7 @@ func (c *collector[TX]) Describe(ch chan<- *prometheus.Desc) {
 
 func (c *collector[TX]) counters() []prometheus.Collector {
 	m := c.i.m
-	return []prometheus.Collector{m.duplicates, m.retries, m.handled, m.batches, m.seconds}
+	return []prometheus.Collector{m.duplicates, m.unflagged, m.retries, m.handled, m.batches, m.seconds}
 }
 
 // Collect implements prometheus.Collector.

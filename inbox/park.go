@@ -40,7 +40,7 @@ func (i *Inbox[TX]) park(ctx context.Context, it *item, f fate) error {
 	})
 	switch {
 	case errors.Is(err, errSeen):
-		i.m.done(duplicate)
+		i.m.skipped(it)
 		return nil
 	case err != nil:
 		return err

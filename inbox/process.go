@@ -51,7 +51,7 @@ func (i *Inbox[TX]) Process(ctx context.Context, d *bus.Delivery) error {
 			return err
 		}
 		if failure == nil {
-			i.done(r)
+			i.done(&it, r)
 			return nil
 		}
 		if again, err := i.failed(ctx, &it, failure, attempt); !again {
@@ -62,7 +62,11 @@ func (i *Inbox[TX]) Process(ctx context.Context, d *bus.Delivery) error {
 }
 
 // done counts what became of a message, and wakes what waits for handlers' commits.
-func (i *Inbox[TX]) done(r result) {
+func (i *Inbox[TX]) done(it *item, r result) {
+	if r == duplicate {
+		i.m.skipped(it)
+		return
+	}
 	i.m.done(r)
 	if r == handled && i.o.waker != nil {
 		i.o.waker.Wake()
@@ -174,7 +178,7 @@ func (i *Inbox[TX]) reject(ctx context.Context, it *item, failure error) error {
 		return nil
 	})
 	if errors.Is(err, errSeen) {
-		i.m.done(duplicate)
+		i.m.skipped(it)
 		return nil
 	}
 	if err == nil {

@@ -111,7 +111,7 @@ func (i *Inbox[TX]) retryRow(ctx context.Context, id int64) (done bool, next int
 	case errors.Is(err, errNotNow) || err == nil && r == nil:
 		return false, 0, nil
 	case err == nil:
-		i.done(handled)
+		i.done(nil, handled)
 		return true, next, killpoint.At(ctx, killpoint.HandlerCommit, killpoint.After)
 	case ctx.Err() != nil:
 		return false, 0, ctx.Err()

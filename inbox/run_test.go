@@ -186,6 +186,28 @@ waxwing_inbox_rows{consumer="billing",table="position"} 0
 	})
 }
 
+// TestUnflaggedDuplicates: what is skipped by its sequence is counted if its broker takes
+// it for new.
+func TestUnflaggedDuplicates(t *testing.T) {
+	l := newLab(t, sqltest.New(t, "sqlite"))
+	in := l.inbox(nil)
+	again, record := seq("1", "k", 1), seq("2", "k", 2)
+	again.Redelivered = true
+	record.Position = &bus.Position{Topic: "orders", Offset: 7}
+	l.process(in, seq("1", "k", 1), seq("2", "k", 2), again, msg("a", "k"), msg("a", "k"))
+	check := func(want string) {
+		t.Helper()
+		if got := counts(t, in, "waxwing_inbox_unflagged_duplicates_total"); fmt.Sprint(got) != want {
+			t.Error(got)
+		}
+	}
+	check("[]")
+	l.process(in, seq("put back", "k", 1), record)
+	check("[unflagged_duplicates_total log 1 unflagged_duplicates_total queue 1]")
+	l.batch(in, seq("put back", "k", 1), again, seq("3", "k", 3))
+	check("[unflagged_duplicates_total log 1 unflagged_duplicates_total queue 2]")
+}
+
 // TestPGX: all of it through pgx.
 func TestPGX(t *testing.T) {
 	d := sqltest.New(t, "postgres")
