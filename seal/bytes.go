@@ -89,3 +89,11 @@ func unarmor(label string, line []byte) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// notNil is b, or no bytes: nil would be NULL.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

@@ -1,6 +1,10 @@
 package seal
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/waxwing-mq/waxwing/seal/ratchet"
+)
 
 // What Seal and Open can find, for errors.Is. Any other error is the database's, or
 // the directory's.
@@ -30,6 +34,25 @@ var (
 	ErrConflict = errors.New("seal: another transaction was faster")
 )
 
+// reasons are the words of the metric's label.
+var reasons = []struct {
+	err  error
+	word string
+}{
+	{ErrNotSealed, "not-sealed"}, {ErrRolledBack, "rolled-back"}, {ErrExpired, "expired"}, {ErrUntrusted, "untrusted"},
+	{ErrDuplicate, "duplicate"}, {ErrNoSession, "no-session"}, {ErrTooFar, "too-far"}, {ErrMismatch, "mismatch"}, {ErrConflict, "conflict"},
+}
+
+// reasonOf is the word for an error.
+func reasonOf(err error) string {
+	for _, r := range reasons {
+		if errors.Is(err, r.err) {
+			return r.word
+		}
+	}
+	return "other"
+}
+
 // A fault is an error of ours with what caused it.
 type fault struct {
 	kind  error
@@ -44,3 +67,18 @@ func because(kind, cause error) error { return &fault{kind, cause} }
 
 // text is an error of ours in further words.
 func text(kind error, words string) error { return &fault{kind, errors.New(words)} }
+
+// translated is an error of the ratchet's in our words.
+func translated(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ratchet.ErrDuplicate):
+		return because(ErrDuplicate, err)
+	case errors.Is(err, ratchet.ErrTooFar):
+		return because(ErrTooFar, err)
+	case errors.Is(err, ratchet.ErrSignature):
+		return because(ErrUntrusted, err)
+	}
+	return because(ErrMismatch, err)
+}
