@@ -62,6 +62,26 @@ type fault struct {
 func (f *fault) Error() string   { return f.kind.Error() + ": " + f.cause.Error() }
 func (f *fault) Unwrap() []error { return []error{f.kind, f.cause} }
 
+// Duplicate, Permanent and Transient say to an inbox, and to whoever tries again, what
+// an error means for a message: that it was opened before; that no later attempt opens
+// it; that the next one may.
+
+// Duplicate says that the message's key was used, as far as is known by its message.
+func (f *fault) Duplicate() bool { return errors.Is(f, ErrDuplicate) && !f.Permanent() }
+
+// Permanent says that the message does not open later either.
+func (f *fault) Permanent() bool {
+	for _, kind := range []error{ErrNotSealed, ErrUntrusted, ErrMismatch, ErrExpired, ErrRolledBack} {
+		if errors.Is(f, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// Transient says that another transaction was in the way.
+func (f *fault) Transient() bool { return errors.Is(f, ErrConflict) }
+
 // because is an error of ours, caused by another one.
 func because(kind, cause error) error { return &fault{kind, cause} }
 

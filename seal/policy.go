@@ -99,5 +99,8 @@ const controlSuffix = ".seal"
 // others, by an inbox or by Open, which does all that there is to do.
 func ControlTopic(service string) string { return service + controlSuffix }
 
+// ControlTopic is the endpoint's own: an inbox with this endpoint receives it.
+func (e *Endpoint[TX]) ControlTopic() string { return ControlTopic(e.core.local) }
+
 // TypeDistribution is the type of messages on a control topic.
 const TypeDistribution = "waxwing.seal.distribution"
