@@ -106,7 +106,7 @@ func (i *Inbox[TX]) inBatch(ctx context.Context, f func(ctx context.Context, tx 
 // tryMember handles a message of a batch.
 func (i *Inbox[TX]) tryMember(ctx context.Context, tx TX, m *member[TX]) error {
 	if m.h == nil {
-		return nil
+		return i.discard(ctx, i.db.Bind(tx), m.d)
 	}
 	i.catchUp.saw(m.d, m.topic, i.now())
 	c := i.db.Bind(tx)
@@ -123,7 +123,9 @@ func (i *Inbox[TX]) tryMember(ctx context.Context, tx TX, m *member[TX]) error {
 		return i.putBehind(ctx, c, &m.item)
 	}
 	m.r = handled
-	if err := i.run(ctx, tx, m.h, m.d, 1); err != nil {
+	if err := i.run(ctx, tx, m.h, m.d, 1); errors.Is(err, errOpenedBefore) {
+		m.r = duplicate
+	} else if err != nil {
 		return err
 	}
 	return i.stillWithin(ctx, c)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -43,7 +42,7 @@ func Handle[T, TX any](i *Inbox[TX], topic, eventType string, h func(ctx context
 	i.Handle(topic, eventType, func(ctx context.Context, tx TX, m *bus.Delivery) error {
 		var event T
 		if err := json.Unmarshal(m.Body, &event); err != nil {
-			return DeadLetter(fmt.Errorf("the body is no %T: %w", event, err))
+			return DeadLetter(fmt.Errorf("the body is no %T: %w", event, i.quotable(err)))
 		}
 		return h(ctx, tx, event, m)
 	})
@@ -96,10 +95,10 @@ func (i *Inbox[TX]) topics() (out []string) {
 }
 
 // call calls a handler and turns a panic into an error.
-func call[TX any](ctx context.Context, tx TX, h handler[TX], m *bus.Delivery) (err error) {
+func (i *Inbox[TX]) call(ctx context.Context, tx TX, h handler[TX], m *bus.Delivery) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the handler panicked: %v\n%s", p, debug.Stack())
+			err = i.panicked(p)
 		}
 	}()
 	return h(ctx, tx, m)

@@ -41,6 +41,13 @@
 // MaxAttempts it is a dead letter, and its key waits until somebody replays or
 // drops it (ReplayDeadLetters, DropDeadLetters, `waxwing dlq`), unless the inbox
 // is Unordered. Messages without a key are put aside alone.
+//
+// # What is sealed
+//
+// With Seal, messages are opened after the row that they are known by was written, in
+// the same transaction: what was seen before is acknowledged without being decrypted,
+// and a transaction that is rolled back leaves no key used up. Rows hold only
+// ciphertext. What is put aside stays openable for the time that the endpoint keeps it.
 package inbox
 
 import (
@@ -99,6 +106,7 @@ func New[TX any](db *sqldb.DB[TX], consumer string, opts ...Option) (*Inbox[TX],
 		tracer: msgtrace.Tracer(o.traces), sql: statementsOf(db.Dialect()), wake: make(chan struct{}, 1), known: newKnown(),
 	}
 	i.m = newMetrics(consumer)
+	i.handleControl()
 	return i, nil
 }
 

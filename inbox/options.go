@@ -30,6 +30,7 @@ type options struct {
 	poll, cleanEvery          time.Duration
 
 	waker  interface{ Wake() }
+	opener Opener
 	now    func() time.Time
 	rand   func() float64
 	traces trace.TracerProvider

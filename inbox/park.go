@@ -36,7 +36,11 @@ func (i *Inbox[TX]) park(ctx context.Context, it *item, f fate) error {
 		if !a.fresh {
 			return errSeen
 		}
-		return insert(ctx, i.db.Bind(tx), i.failedRow(it, f))
+		c := i.db.Bind(tx)
+		if err := i.pin(ctx, c, it.d); err != nil {
+			return err
+		}
+		return insert(ctx, c, i.failedRow(it, f))
 	})
 	switch {
 	case errors.Is(err, errSeen):
@@ -86,6 +90,9 @@ func (i *Inbox[TX]) failedRow(it *item, f fate) *row {
 // not, the row gives itself a turn; who takes it finds out whether it is the first.
 func (i *Inbox[TX]) putBehind(ctx context.Context, c sqltx.Conn, it *item) error {
 	if err := killpoint.At(ctx, killpoint.Park, killpoint.Before); err != nil {
+		return err
+	}
+	if err := i.pin(ctx, c, it.d); err != nil {
 		return err
 	}
 	r := i.newRow(it)

@@ -37,8 +37,7 @@ var errSeen = errors.New("inbox: seen before")
 func (i *Inbox[TX]) Process(ctx context.Context, d *bus.Delivery) error {
 	h, topic := i.handler(d.Topic, d.Type)
 	if h == nil {
-		i.m.done(ignored)
-		return nil
+		return i.ignore(ctx, d)
 	}
 	i.catchUp.saw(d, topic, i.now())
 	it := i.o.identity(d)
@@ -88,12 +87,17 @@ func (i *Inbox[TX]) try(ctx context.Context, it *item, h handler[TX], attempt in
 			return i.putBehind(ctx, i.db.Bind(tx), it)
 		}
 		r = handled
-		if err := i.run(ctx, tx, h, it.d, attempt); err != nil {
+		if err := i.run(ctx, tx, h, it.d, attempt); errors.Is(err, errOpenedBefore) {
+			r = duplicate // and its row is kept
+			return nil
+		} else if err != nil {
 			return err
 		}
 		return killpoint.At(ctx, killpoint.HandlerCommit, killpoint.Before)
 	})
 	switch {
+	case err == nil && r == duplicate:
+		return r, nil, nil
 	case err == nil && r == behind:
 		return r, nil, killpoint.At(ctx, killpoint.Park, killpoint.After)
 	case err == nil:
@@ -132,16 +136,19 @@ func again(ctx context.Context, f func() error) (err error) {
 	}
 }
 
-// run calls the handler, within a span.
+// run opens the message, if it is sealed, and calls the handler, within a span.
 func (i *Inbox[TX]) run(ctx context.Context, tx TX, h handler[TX], d *bus.Delivery, attempt int) error {
 	m := *d // so that the next attempt finds it as it came
 	m.Attempt = max(d.Attempt, 1) + attempt - 1
+	if err := i.open(ctx, i.db.Bind(tx), &m); err != nil {
+		return err
+	}
 	if err := killpoint.At(ctx, killpoint.Effect, killpoint.Before); err != nil {
 		return err
 	}
 	start := time.Now()
 	ctx, span := msgtrace.Process(ctx, i.tracer, i.speaks(d), i.consumer, &m)
-	err := call(ctx, tx, h, &m)
+	err := i.call(ctx, tx, h, &m)
 	msgtrace.End(span, err)
 	i.m.seconds.Observe(time.Since(start).Seconds())
 	if err != nil {
@@ -171,11 +178,11 @@ func (i *Inbox[TX]) failed(ctx context.Context, it *item, failure error, attempt
 
 // reject keeps nothing but what says that the message was seen.
 func (i *Inbox[TX]) reject(ctx context.Context, it *item, failure error) error {
-	err := i.admitted(ctx, it, func(_ context.Context, _ TX, a admission) error {
+	err := i.admitted(ctx, it, func(ctx context.Context, tx TX, a admission) error {
 		if !a.fresh {
 			return errSeen
 		}
-		return nil
+		return i.discard(ctx, i.db.Bind(tx), it.d)
 	})
 	if errors.Is(err, errSeen) {
 		i.m.skipped(it)

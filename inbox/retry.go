@@ -89,17 +89,19 @@ var errNotNow = errors.New("inbox: not this one's turn")
 // protection: the handler's transaction deletes it.
 func (i *Inbox[TX]) retryRow(ctx context.Context, id int64) (done bool, next int64, err error) {
 	var r *row
-	ran := false
+	ran, became := false, handled
 	err = i.inTx(ctx, func(ctx context.Context, tx TX) error {
 		c := i.db.Bind(tx)
-		ran = false
+		ran, became = false, handled
 		var err error
 		if r, err = i.take(ctx, c, id); err != nil || r == nil {
 			return err
 		}
 		i.m.retries.Inc()
 		ran = true
-		if err := i.runRow(ctx, tx, r); err != nil {
+		if err := i.runRow(ctx, tx, r); errors.Is(err, errOpenedBefore) {
+			became = duplicate
+		} else if err != nil {
 			return err
 		}
 		if next, err = remove(ctx, c, r, i.now()); err != nil {
@@ -111,7 +113,8 @@ func (i *Inbox[TX]) retryRow(ctx context.Context, id int64) (done bool, next int
 	case errors.Is(err, errNotNow) || err == nil && r == nil:
 		return false, 0, nil
 	case err == nil:
-		i.done(nil, handled)
+		it := i.o.identity(&r.d)
+		i.done(&it, became)
 		return true, next, killpoint.At(ctx, killpoint.HandlerCommit, killpoint.After)
 	case ctx.Err() != nil:
 		return false, 0, ctx.Err()
@@ -170,14 +173,18 @@ func (i *Inbox[TX]) failedAgain(ctx context.Context, r *row, failure error) (don
 	err = i.inTx(ctx, func(ctx context.Context, tx TX) error {
 		c := i.db.Bind(tx)
 		if v.kind == reject {
-			next, err = i.rejectRow(ctx, c, r)
-			return err
+			if next, err = i.rejectRow(ctx, c, r); err != nil {
+				return err
+			}
+			return i.discard(ctx, c, &r.d)
 		}
 		if err := killpoint.At(ctx, point, killpoint.Before); err != nil {
 			return err
 		}
-		next, err = i.postpone(ctx, c, r, f)
-		return err
+		if next, err = i.postpone(ctx, c, r, f); err != nil {
+			return err
+		}
+		return i.pin(ctx, c, &r.d)
 	})
 	if errors.Is(err, errNotNow) {
 		return false, 0, nil

@@ -45,6 +45,7 @@ type Outbox[TX any] struct {
 	now    func() time.Time
 	tracer trace.Tracer
 	wake   *signal
+	sealer Sealer
 	max    int // bytes of an event
 
 	callerLocks bool
@@ -57,6 +58,7 @@ type options struct {
 	source string
 	now    func() time.Time
 	traces trace.TracerProvider
+	sealer Sealer
 	max    int
 
 	callerLocks bool
@@ -93,7 +95,7 @@ func New[TX any](db *sqldb.DB[TX], opts ...Option) *Outbox[TX] {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	return &Outbox[TX]{db: db, source: o.source, now: o.now, tracer: msgtrace.Tracer(o.traces), wake: newSignal(), max: o.max, callerLocks: o.callerLocks}
+	return &Outbox[TX]{db: db, source: o.source, now: o.now, tracer: msgtrace.Tracer(o.traces), wake: newSignal(), sealer: o.sealer, max: o.max, callerLocks: o.callerLocks}
 }
 
 // Publish writes events in the caller's transaction. They are published, in order
@@ -112,6 +114,10 @@ func (o *Outbox[TX]) Publish(ctx context.Context, tx TX, events ...Event) error 
 		if msgs[i], err = o.message(ctx, &events[i]); err != nil {
 			return err
 		}
+	}
+	msgs, err := o.sealed(ctx, c, msgs)
+	if err != nil {
+		return err
 	}
 	var locks []int32
 	if !o.callerLocks {

@@ -41,6 +41,7 @@ type options struct {
 	poll, keep time.Duration
 	stuckAfter time.Duration
 	lanes      int
+	opener     inbox.Opener
 	log        *slog.Logger
 }
 
@@ -63,6 +64,10 @@ func StuckAfter(d time.Duration) Option { return func(o *options) { o.stuckAfter
 // Lanes is how many replies Run handles at once, 8 by default; those to an instance
 // come one after the other.
 func Lanes(n int) Option { return func(o *options) { o.lanes = n } }
+
+// Seal has Run's inbox open replies that are sealed, see inbox.Seal. The commands are
+// sealed by the outbox (outbox.Seal). What a saga's state holds is in its row as it is.
+func Seal(o inbox.Opener) Option { return func(opts *options) { opts.opener = o } }
 
 // Logger is where an engine says which steps need an operator, and what it could not
 // do and tries again, by default slog.Default.
@@ -170,7 +175,7 @@ func (e *Engine[TX]) Run(ctx context.Context, sub bus.Subscriber) error {
 	} else if err != nil {
 		return err
 	}
-	ib, err := inbox.New(e.db, "saga:"+e.replyTo, inbox.Lanes(e.opts.lanes), inbox.Logger(e.opts.log), inbox.Wakes(e.ob), inbox.MaxAttempts(repliesForEver))
+	ib, err := inbox.New(e.db, "saga:"+e.replyTo, inbox.Lanes(e.opts.lanes), inbox.Logger(e.opts.log), inbox.Wakes(e.ob), inbox.MaxAttempts(repliesForEver), inbox.Seal(e.opts.opener))
 	if err != nil {
 		return err
 	}

@@ -35,12 +35,19 @@ type service struct {
 
 func newService(t testing.TB, d sqltest.Database, name string) *service {
 	t.Helper()
+	return serviceOf(t, d, name, func(*sqldb.DB[*sql.Tx]) (outbox.Option, inbox.Option) { return outbox.Seal(nil), inbox.Seal(nil) })
+}
+
+// serviceOf is a service that seals and opens, or does not.
+func serviceOf(t testing.TB, d sqltest.Database, name string, seals func(*sqldb.DB[*sql.Tx]) (outbox.Option, inbox.Option)) *service {
+	t.Helper()
 	db, pool := sqltest.Open(t, d)
-	ib, err := inbox.New(db, name, inbox.InPlace(50), inbox.MaxAttempts(50), inbox.Backoff(time.Microsecond, time.Microsecond))
+	out, in := seals(db)
+	ib, err := inbox.New(db, name, inbox.InPlace(50), inbox.MaxAttempts(50), inbox.Backoff(time.Microsecond, time.Microsecond), in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &service{db, pool, outbox.New(db, outbox.Source(name)), ib}
+	return &service{db, pool, outbox.New(db, outbox.Source(name), out), ib}
 }
 
 // take takes everything out of the outbox.
@@ -125,6 +132,11 @@ type world struct {
 }
 
 func newWorld(t *testing.T, dialect string, seed uint64) *world {
+	return worldOf(t, dialect, seed, newService)
+}
+
+// worldOf is a world of services that are made so.
+func worldOf(t *testing.T, dialect string, seed uint64, newService func(t testing.TB, d sqltest.Database, name string) *service) *world {
 	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), clock: newClock(), odds: 25}
 	w.center = newService(t, sqltest.New(t, dialect), "center")
 	w.peers = map[string]*service{"replies": w.center}

@@ -26,9 +26,16 @@ const (
 	SagaTimer      Point = "saga-timer"      // saga: a timer that is due is taken
 	SagaCompensate Point = "saga-compensate" // saga: a compensation is put into the outbox
 	Barrier        Point = "barrier"         // saga: a participant's barrier row
+
+	Seal Point = "seal" // outbox: events are sealed, by sessions that move on, before their rows are written
+	Open Point = "open" // inbox: a message is opened, after the row that says that it was seen, before the handler
+	Pin  Point = "pin"  // inbox: what is sealed in a message that is put aside is kept
 )
 
-// Points are all of them.
+// Sealed are those that only messages which are sealed pass.
+var Sealed = []Point{Seal, Open, Pin}
+
+// Points are all others.
 var Points = []Point{
 	BusinessCommit, OutboxRead, OutboxSend, OutboxDelete, Delivery, InboxInsert, Effect, HandlerCommit, Ack,
 	Park, DeadLetter, Replay, SagaTransition, SagaCommand, SagaTimer, SagaCompensate, Barrier,

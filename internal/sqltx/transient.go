@@ -23,8 +23,13 @@ const (
 )
 
 // Transient says whether the database refused a transaction only because of
-// others at the same time: a deadlock, a lock, a conflict.
+// others at the same time: a deadlock, a lock, a conflict. An error can say so itself,
+// by a method Transient.
 func Transient(err error) bool {
+	var itself interface{ Transient() bool }
+	if errors.As(err, &itself) && itself.Transient() {
+		return true
+	}
 	var pg *pgconn.PgError
 	var my *mysql.MySQLError
 	var lite *sqlite.Error

@@ -1,0 +1,133 @@
+package seal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/internal/sqltx"
+	"github.com/waxwing-mq/waxwing/seal/directory"
+	"github.com/waxwing-mq/waxwing/seal/ratchet"
+)
+
+// A Directory gives out what is needed to begin a session with a service, and is given
+// what others need of this one. directory.Client is one. It is not trusted.
+type Directory interface {
+	// Take returns a bundle, whose one-time keys no other call returns.
+	Take(ctx context.Context, name string) (directory.Bundle, error)
+	// Publish adds to what an identity has there.
+	Publish(ctx context.Context, name string, p directory.Publication) (directory.Status, error)
+	// Status tells what an identity has there; an error that is directory.ErrNotFound
+	// says that there is none.
+	Status(ctx context.Context, name string) (directory.Status, error)
+}
+
+var _ interface {
+	Directory
+	Counter
+} = (*directory.Client)(nil)
+
+// Prepare fetches bundles of peers, so that Seal does not have to ask the directory
+// within a transaction: one for each lane that has neither a session nor a bundle. Run
+// does so for the peers of the rules. Call it at start where others are sealed to. It
+// goes on after an error, and returns all.
+func (e *Endpoint[TX]) Prepare(ctx context.Context, peers ...string) error {
+	var all []error
+	for _, p := range peers {
+		for lane := range e.core.self.certificate.Lanes {
+			if err := e.core.prepare(ctx, p, lane); err != nil {
+				all = append(all, fmt.Errorf("seal: a bundle of %s: %w", p, err))
+				break
+			}
+		}
+	}
+	return errors.Join(all...)
+}
+
+// prepare fetches a bundle if one is needed.
+func (e *core) prepare(ctx context.Context, peer string, lane int) error {
+	var have int
+	err := sqltx.One(ctx, e.conn, "SELECT (SELECT COUNT(*) FROM waxwing_seal_session WHERE local = ? AND remote = ? AND lane = ? AND slot = 0)"+
+		" + (SELECT COUNT(*) FROM waxwing_seal_bundle WHERE local = ? AND remote = ? AND lane = ? AND fetched_us > ?)",
+		[]any{e.local, peer, lane, e.local, peer, lane, e.now().Add(-bundleKept).UnixMicro()}, &have)
+	if err != nil || have > 0 {
+		return err
+	}
+	if e.dir == nil {
+		return text(ErrNoSession, "there is no directory (Through)")
+	}
+	b, err := e.dir.Take(ctx, peer)
+	if err != nil {
+		return err
+	}
+	cert, _, err := e.believe(ctx, e.conn, b.Certificate, peer)
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) error {
+		if err := e.remember(ctx, c, cert); err != nil {
+			return err
+		}
+		if err := e.dropBundle(ctx, c, peer, lane); err != nil {
+			return err
+		}
+		_, err := c.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_bundle", "local", "remote", "lane", "bundle", "fetched_us"), e.local, peer, lane, raw, e.nowUS())
+		return err
+	})
+}
+
+// dropBundle deletes the bundle that was fetched ahead.
+func (e *core) dropBundle(ctx context.Context, c sqltx.Conn, peer string, lane int) error {
+	_, err := c.Exec(ctx, "DELETE FROM waxwing_seal_bundle WHERE local = ? AND remote = ? AND lane = ?", e.local, peer, lane)
+	return failed(err)
+}
+
+// bundle is the bundle that was fetched ahead, or is fetched now.
+func (e *core) bundle(ctx context.Context, c sqltx.Conn, peer string, lane int) (b directory.Bundle, err error) {
+	var raw []byte
+	err = sqltx.One(ctx, c, "SELECT bundle FROM waxwing_seal_bundle WHERE local = ? AND remote = ? AND lane = ? AND fetched_us > ?",
+		[]any{e.local, peer, lane, e.now().Add(-bundleKept).UnixMicro()}, &raw)
+	if err == nil {
+		return b, failed(json.Unmarshal(raw, &b))
+	}
+	if !errors.Is(err, sqltx.ErrNoRows) {
+		return b, failed(err)
+	}
+	if e.dir == nil {
+		return b, text(ErrNoSession, "with "+peer+", and no directory to begin one by (Through)")
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.fetch)
+	defer cancel()
+	start := time.Now()
+	if b, err = e.dir.Take(ctx, peer); err != nil {
+		return b, because(ErrNoSession, fmt.Errorf("with %s: the directory: %w", peer, err))
+	}
+	e.log.InfoContext(ctx, "seal: a bundle was fetched within a transaction", "peer", peer, "lane", lane, "took", time.Since(start))
+	return b, nil
+}
+
+// bundleOf is a bundle as the ratchet takes it, with the key of the certificate.
+func bundleOf(b directory.Bundle, identity ratchet.PublicKey) (out ratchet.Bundle, err error) {
+	out = ratchet.Bundle{RegistrationID: b.RegistrationID, Identity: identity, SignedID: b.Signed.ID, SignedSig: b.Signed.Signature}
+	if out.Signed, err = ratchet.ParsePublicKey(b.Signed.Key); err != nil {
+		return out, because(ErrMismatch, err)
+	}
+	if b.KEM == nil {
+		return out, text(ErrMismatch, "a bundle without a KEM key")
+	}
+	out.KEMID, out.KEMKey, out.KEMSig = b.KEM.ID, b.KEM.Key, b.KEM.Signature
+	if b.OneTime != nil {
+		key, err := ratchet.ParsePublicKey(b.OneTime.Key)
+		if err != nil {
+			return out, because(ErrMismatch, err)
+		}
+		out.OneTimeID, out.OneTime = b.OneTime.ID, &key
+	}
+	return out, nil
+}

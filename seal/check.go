@@ -1,0 +1,149 @@
+package seal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/waxwing-mq/waxwing/internal/sqltx"
+)
+
+// A Restore is what Check has found: the database knows less than was published.
+type Restore struct {
+	Name   string   // of the identity
+	Behind []Behind // the streams, at least one
+}
+
+// Behind is a stream of messages of which the database has forgotten some.
+type Behind struct {
+	Peer              string // or a group's chain; empty if the database does not know the stream
+	Lane              int
+	Stream            uint32
+	Database, Counter uint64 // the last sequence that each knows
+}
+
+// Check compares the database with the counter (CountedBy), once, at the start of each
+// process, before anything is sealed. If the counter is ahead, the database was set back,
+// and keys may have been used that it has not used yet. Check then ends all sessions and
+// group chains for sealing, goes on with sequences beyond the counter's, has prekeys
+// made anew by the next Publish, counts and logs that, calls OnRestore, and says true.
+// The next Seal begins new sessions. Those that were are kept for opening, but what peers
+// have sealed since then may be lost: they learn of the new session with the first
+// message.
+func (e *Endpoint[TX]) Check(ctx context.Context) (restored bool, err error) {
+	return e.core.check(ctx)
+}
+
+func (e *core) check(ctx context.Context) (bool, error) {
+	if e.counter == nil {
+		return false, errors.New("seal: there is no counter (CountedBy)")
+	}
+	if err := e.ensureIdentity(ctx); err != nil {
+		return false, err
+	}
+	marks, err := e.counter.Marks(ctx, e.local) // before the database is read, which only grows
+	if err != nil {
+		return false, fmt.Errorf("seal: the counter: %w", err)
+	}
+	var behind []Behind
+	err = e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) (err error) {
+		// One process at a time, so that the second finds everything done.
+		var id int64
+		if err := sqltx.One(ctx, c, "SELECT next_id FROM waxwing_seal_identity WHERE name = ?"+e.dialect.ForUpdate(), []any{e.local}, &id); err != nil {
+			return err
+		}
+		if behind, err = e.compare(ctx, c, marks); err != nil || len(behind) == 0 {
+			return err
+		}
+		return e.beginAnew(ctx, c, behind)
+	})
+	if err != nil {
+		return false, failed(err)
+	}
+	e.checked.Store(true)
+	if len(behind) == 0 {
+		return false, nil
+	}
+	e.m.restores.Inc()
+	for _, b := range behind {
+		e.log.ErrorContext(ctx, "seal: the database was set back; sessions begin anew", "endpoint", e.local,
+			"peer", b.Peer, "lane", b.Lane, "stream", b.Stream, "database", b.Database, "counter", b.Counter)
+	}
+	e.onRestore(Restore{e.local, behind})
+	return true, nil
+}
+
+// compare finds the streams that the counter knows more of than the database.
+func (e *core) compare(ctx context.Context, c sqltx.Conn, marks map[uint32]uint64) (out []Behind, err error) {
+	known := map[uint32]*Behind{}
+	err = sqltx.Each(ctx, c, "SELECT stream, remote, lane, low FROM waxwing_seal_stream WHERE local = ?", []any{e.local}, func(read func(...any) error) error {
+		var stream, low int64
+		var b Behind
+		err := read(&stream, &b.Peer, &b.Lane, &low)
+		b.Stream, b.Database = uint32(stream), uint64(low)
+		known[b.Stream] = &b
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, table := range []string{"waxwing_seal_session", "waxwing_seal_sender"} {
+		err := sqltx.Each(ctx, c, "SELECT stream, MAX(seq) FROM "+table+" WHERE local = ? GROUP BY stream", []any{e.local}, func(read func(...any) error) error {
+			var stream, seq int64
+			err := read(&stream, &seq)
+			if b := known[uint32(stream)]; b != nil {
+				b.Database = max(b.Database, uint64(seq))
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for stream, mark := range marks {
+		b := known[stream]
+		if b == nil {
+			b = &Behind{Stream: stream}
+		}
+		if b.Counter = mark; mark > b.Database {
+			out = append(out, *b)
+		}
+	}
+	slices.SortFunc(out, func(a, b Behind) int { return int(a.Stream) - int(b.Stream) })
+	return out, nil
+}
+
+// beginAnew has nothing used again that may have been used.
+func (e *core) beginAnew(ctx context.Context, c sqltx.Conn, behind []Behind) error {
+	if err := e.openingOnly(ctx, c, ""); err != nil {
+		return err
+	}
+	for _, q := range []string{
+		"UPDATE waxwing_seal_sender SET group_version = -1, version = version + 1 WHERE local = ?",
+		"DELETE FROM waxwing_seal_bundle WHERE local = ?",
+		"UPDATE waxwing_seal_identity SET renew = 1 WHERE name = ?",
+	} {
+		if _, err := c.Exec(ctx, q, e.local); err != nil {
+			return err
+		}
+	}
+	for _, b := range behind {
+		if err := e.lift(ctx, c, b); err != nil {
+			return err
+		}
+	}
+	return e.keepAllSequences(ctx, c)
+}
+
+// lift has a stream go on beyond the counter. One that the database does not know is not
+// given to anybody.
+func (e *core) lift(ctx context.Context, c sqltx.Conn, b Behind) error {
+	if b.Peer == "" {
+		_, err := c.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_stream", "local", "remote", "lane", "stream", "low"),
+			e.local, fmt.Sprintf("?%d", b.Stream), 0, int64(b.Stream), int64(b.Counter))
+		return err
+	}
+	_, err := c.Exec(ctx, "UPDATE waxwing_seal_stream SET low = ? WHERE local = ? AND stream = ? AND low < ?", int64(b.Counter), e.local, int64(b.Stream), int64(b.Counter))
+	return err
+}

@@ -1,0 +1,196 @@
+package seal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/internal/sqltx"
+	"github.com/waxwing-mq/waxwing/seal/directory"
+)
+
+// How often Run looks.
+const (
+	maintainEvery = 10 * time.Minute
+	maintainAgain = 15 * time.Second // after an error
+)
+
+// Run maintains the endpoint until ctx ends, and returns nil then. Every process may run
+// it.
+func (e *Endpoint[TX]) Run(ctx context.Context) error {
+	for {
+		pause := maintainEvery
+		if err := e.Maintain(ctx); err != nil && ctx.Err() == nil {
+			e.core.log.ErrorContext(ctx, "seal: maintenance", "endpoint", e.core.local, "error", err)
+			pause = maintainAgain
+		}
+		if sleep(ctx, pause/2+rand.N(pause)) != nil {
+			return nil
+		}
+	}
+}
+
+// Maintain does what has to be done from time to time, and what Run does. It publishes
+// prekeys, renews those that are older than a week, deletes those that were replaced 30
+// days ago; deletes what is past its time: keys of messages that have not come, messages
+// put aside, sessions that are not used any more; and fetches bundles (Prepare) of the
+// peers of rules. It goes on after an error, and returns all.
+func (e *Endpoint[TX]) Maintain(ctx context.Context) error {
+	err := errors.Join(e.Publish(ctx), e.core.clean(ctx))
+	if e.core.dir == nil {
+		return err
+	}
+	return errors.Join(err, e.Prepare(ctx, e.core.routes.peers()...))
+}
+
+// peers are those of rules.
+func (r *routes) peers() (out []string) {
+	for _, one := range r.out {
+		if one.peer != "" && !slices.Contains(out, one.peer) {
+			out = append(out, one.peer)
+		}
+	}
+	return out
+}
+
+// Publish makes the prekeys that are missing, or too old, and publishes them with the
+// certificate. Without a directory it does nothing.
+func (e *Endpoint[TX]) Publish(ctx context.Context) error { return e.core.publishAll(ctx) }
+
+func (e *core) publishAll(ctx context.Context) error {
+	if e.dir == nil {
+		return nil
+	}
+	if err := e.ensureIdentity(ctx); err != nil {
+		return err
+	}
+	s, err := e.dir.Status(ctx, e.local)
+	if err != nil && !errors.Is(err, directory.ErrNotFound) {
+		return fmt.Errorf("seal: the directory: %w", err)
+	}
+	var replace bool
+	err = e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) (err error) {
+		replace, err = e.makePrekeys(ctx, c, s)
+		return err
+	})
+	if err != nil {
+		return failed(err)
+	}
+	p, ids, err := e.publication(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	p.Replace = replace
+	if s, err = e.dir.Publish(ctx, e.local, p); err != nil {
+		return fmt.Errorf("seal: the directory: %w", err)
+	}
+	e.m.waiting.Set(float64(s.OneTime))
+	for len(ids) > 0 {
+		n := min(len(ids), rowsPerInsert)
+		if _, err := e.conn.Exec(ctx, "UPDATE waxwing_seal_prekey SET published = 1 WHERE local = ? AND id IN ("+sqltx.Marks(n)+")",
+			append([]any{e.local}, ids[:n]...)...); err != nil {
+			return failed(err)
+		}
+		ids = ids[n:]
+	}
+	if replace {
+		_, err = e.conn.Exec(ctx, "UPDATE waxwing_seal_identity SET renew = 0 WHERE name = ? AND renew = 2", e.local)
+	}
+	return failed(err)
+}
+
+// clean deletes what is past its time.
+func (e *core) clean(ctx context.Context) error {
+	now := e.now()
+	before := func(d time.Duration) int64 { return now.Add(-d).UnixMicro() }
+	var all []error
+	for _, q := range []struct {
+		query string
+		args  []any
+	}{
+		{"DELETE FROM waxwing_seal_skipped WHERE local = ? AND expires_us < ?", []any{e.local, now.UnixMicro()}},
+		{"UPDATE waxwing_seal_pinned SET secret = ? WHERE local = ? AND expires_us < ?", []any{[]byte{}, e.local, now.UnixMicro()}},
+		{"DELETE FROM waxwing_seal_pinned WHERE local = ? AND expires_us < ?", []any{e.local, before(tombstones)}},
+		{"DELETE FROM waxwing_seal_prekey WHERE local = ? AND retired_us > 0 AND retired_us < ?", []any{e.local, before(prekeyKept)}},
+		{"DELETE FROM waxwing_seal_replay WHERE local = ? AND (kem_id NOT IN (SELECT id FROM waxwing_seal_prekey WHERE local = ?) OR signed_id NOT IN (SELECT id FROM waxwing_seal_prekey WHERE local = ?))",
+			[]any{e.local, e.local, e.local}},
+		{"DELETE FROM waxwing_seal_receiver WHERE local = ? AND until_us < ?", []any{e.local, before(certGrace)}},
+		{"DELETE FROM waxwing_seal_bundle WHERE local = ? AND fetched_us < ?", []any{e.local, before(bundleKept)}},
+	} {
+		if _, err := e.conn.Exec(ctx, q.query, q.args...); err != nil {
+			all = append(all, failed(err))
+		}
+	}
+	return errors.Join(append(all, e.cleanSessions(ctx, before(archivedKept)))...)
+}
+
+// cleanSessions deletes sessions that are not sealed with and were not used since a
+// time, and those beyond the number that is kept.
+func (e *core) cleanSessions(ctx context.Context, before int64) error {
+	type archived struct {
+		remote string
+		lane   int
+		tag    []byte
+	}
+	var all []archived
+	read := func(query string, args ...any) error {
+		return sqltx.Each(ctx, e.conn, "SELECT remote, lane, tag FROM waxwing_seal_session WHERE local = ? AND slot <> 0 AND "+query, append([]any{e.local}, args...),
+			func(read func(...any) error) error {
+				var a archived
+				err := read(&a.remote, &a.lane, &a.tag)
+				all = append(all, a)
+				return err
+			})
+	}
+	if err := read("used_us < ? LIMIT 1000", before); err != nil {
+		return failed(err)
+	}
+	many, err := e.crowded(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	for _, l := range many {
+		if err := read("remote = ? AND lane = ? ORDER BY used_us DESC LIMIT 1000 OFFSET ?", l.remote, l.lane, archivedMax); err != nil {
+			return failed(err)
+		}
+	}
+	for _, a := range all {
+		if err := e.deleteSession(ctx, a.tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A lane of a peer.
+type lane struct {
+	remote string
+	lane   int
+}
+
+// crowded are the lanes with more sessions than are kept.
+func (e *core) crowded(ctx context.Context) (out []lane, err error) {
+	err = sqltx.Each(ctx, e.conn, "SELECT remote, lane FROM waxwing_seal_session WHERE local = ? AND slot <> 0 GROUP BY remote, lane HAVING COUNT(*) > ?",
+		[]any{e.local, archivedMax}, func(read func(...any) error) error {
+			var l lane
+			err := read(&l.remote, &l.lane)
+			out = append(out, l)
+			return err
+		})
+	return out, err
+}
+
+// deleteSession deletes a session that is not sealed with, and its keys.
+func (e *core) deleteSession(ctx context.Context, tag []byte) error {
+	return failed(e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) error {
+		n, err := c.Exec(ctx, "DELETE FROM waxwing_seal_session WHERE local = ? AND tag = ? AND slot <> 0", e.local, tag)
+		if err != nil || n == 0 {
+			return err
+		}
+		_, err = c.Exec(ctx, "DELETE FROM waxwing_seal_skipped WHERE local = ? AND tag = ?", e.local, tag)
+		return err
+	}))
+}

@@ -1,0 +1,231 @@
+package seal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/waxwing-mq/waxwing/bus"
+)
+
+// TestOneTimeKeys: a one-time key goes in the transaction of the first message that is
+// opened with it, and no other.
+func TestOneTimeKeys(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		a, b := w.service("orders"), w.service("billing")
+		oneTime := func() int { return w.count("prekey", "local = 'billing' AND kind IN (2, 3)") }
+		m := w.seal(a, "billing", "one")
+		if n := oneTime(); n != 8 {
+			t.Fatalf("%d keys", n)
+		}
+		w.want(w.inTx(func(ctx context.Context, tx *sql.Tx) error {
+			w.must(b.Open(ctx, tx, &bus.Delivery{Message: *m}))
+			return errAgain
+		}), errAgain)
+		bad := *m
+		bad.ID = "another"
+		_, err := w.open(b, &bad)
+		w.want(err, ErrMismatch)
+		if n := oneTime(); n != 8 {
+			t.Fatalf("%d keys after failures", n)
+		}
+		w.opens(b, m, "one")
+		if n := oneTime(); n != 6 {
+			t.Fatalf("%d keys after the first message", n)
+		}
+		// Its session is gone, and it comes again.
+		_, err = w.pool.Exec("DELETE FROM waxwing_seal_session WHERE local = 'billing'")
+		w.must(err)
+		_, err = w.open(b, m)
+		w.want(err, ErrDuplicate)
+	})
+}
+
+// TestLastResortReplay: a handshake with the last-resort key counts once.
+func TestLastResortReplay(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		a, b := w.service("orders"), w.service("billing")
+		w.dir.drain("billing")
+		m := w.seal(a, "billing", "one")
+		w.opens(b, m, "one")
+		_, err := w.pool.Exec("DELETE FROM waxwing_seal_session WHERE local = 'billing'")
+		w.must(err)
+		before := w.dump()
+		_, err = w.open(b, m)
+		w.want(err, ErrDuplicate)
+		// Also under another tag.
+		again := *m
+		again.Body = append([]byte(nil), m.Body...)
+		again.Body[10] ^= 1
+		_, err = w.open(b, &again)
+		if !errors.Is(err, ErrDuplicate) && !errors.Is(err, ErrMismatch) {
+			t.Error(err)
+		}
+		if !w.dump().same(before) {
+			t.Error("something has changed")
+		}
+		// Rows that detect replays go with the keys.
+		w.later(prekeyAge + time.Hour)
+		w.must(b.Maintain(t.Context()))
+		if n := w.count("replay", "local = 'billing'"); n != 1 {
+			t.Errorf("%d rows", n)
+		}
+		w.later(prekeyKept + time.Hour)
+		w.must(b.Maintain(t.Context()))
+		if n := w.count("replay", "local = 'billing'"); n != 0 {
+			t.Errorf("%d rows are left", n)
+		}
+		_, err = w.open(b, m)
+		w.want(err, ErrExpired)
+	})
+}
+
+// TestPrekeyRotation: signed and last-resort prekeys are renewed after a week, and still
+// open handshakes for 30 days.
+func TestPrekeyRotation(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		a, b := w.service("orders"), w.service("billing")
+		first, err := w.dir.Status(t.Context(), "billing")
+		w.must(err)
+		late := w.seal(a, "billing", "late")
+		tooLate := w.seal(w.service("shipping"), "billing", "too late")
+		w.later(prekeyAge - time.Hour)
+		w.must(b.Maintain(t.Context()))
+		if s, _ := w.dir.Status(t.Context(), "billing"); s.SignedID != first.SignedID {
+			t.Error("renewed too early")
+		}
+		w.later(2 * time.Hour)
+		w.must(b.Maintain(t.Context()))
+		second, _ := w.dir.Status(t.Context(), "billing")
+		if second.SignedID == first.SignedID || second.LastResortID == first.LastResortID {
+			t.Errorf("%+v and %+v", first, second)
+		}
+		w.later(prekeyKept - time.Hour)
+		w.must(b.Maintain(t.Context()))
+		w.opens(b, late, "late")
+		w.later(2 * time.Hour)
+		w.must(b.Maintain(t.Context()))
+		_, err = w.open(b, tooLate)
+		w.want(err, ErrExpired)
+	})
+}
+
+// TestReplenish: one-time keys are made when fewer than half wait, with ids that never
+// come again, and none is 0.
+func TestReplenish(t *testing.T) {
+	w := quick(t)
+	a := w.service("orders", OneTimeKeys(10))
+	seen := map[uint32]bool{}
+	take := func(n int) {
+		for range n {
+			b, err := w.dir.Take(t.Context(), "orders")
+			w.must(err)
+			for _, id := range []uint32{b.OneTime.ID, b.KEM.ID} {
+				if seen[id] || id == 0 {
+					t.Errorf("id %d", id)
+				}
+				seen[id] = true
+			}
+		}
+	}
+	take(5)
+	w.must(a.Maintain(t.Context()))
+	if s, _ := w.dir.Status(t.Context(), "orders"); s.OneTime != 5 {
+		t.Errorf("%+v", s)
+	}
+	take(1)
+	w.must(a.Maintain(t.Context()))
+	if s, _ := w.dir.Status(t.Context(), "orders"); s.OneTime != 10 || s.OneTimeKEM != 10 {
+		t.Errorf("%+v", s)
+	}
+	take(10)
+	// An answer of the directory is lost: the same keys are published again.
+	w.dir.down = errors.New("down")
+	if err := a.Maintain(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	made := w.count("prekey", "local = 'orders'")
+	w.dir.down = nil
+	w.must(a.Maintain(t.Context()))
+	w.must(a.Maintain(t.Context()))
+	if n := w.count("prekey", "local = 'orders'"); n > made+20 {
+		t.Errorf("%d keys, then %d", made, n)
+	}
+	take(10)
+}
+
+// TestPrepare: what was fetched ahead is used, once, and Seal does not ask the directory.
+func TestPrepare(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.service("billing")
+		w.identity("orders", 4)
+		a := w.bare("orders", To("payments", "billing"))
+		w.must(a.Maintain(t.Context()))
+		w.must(a.Prepare(t.Context(), "billing"))
+		if w.dir.takes != 4 || w.count("bundle", "1 = 1") != 4 {
+			t.Fatalf("%d bundles were taken, %d are stored", w.dir.takes, w.count("bundle", "1 = 1"))
+		}
+		w.dir.down = errors.New("down")
+		for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+			w.must(w.trySeal(a, "billing", w.message("payments", key, "text")))
+		}
+		if w.count("bundle", "1 = 1") > 1 {
+			t.Error("bundles are left")
+		}
+		w.want(w.trySeal(a, "shipping", w.message("payments", "k", "text")), ErrNoSession)
+		w.dir.down = nil
+		w.later(bundleKept + time.Hour)
+		w.must(a.Prepare(t.Context(), "billing"))
+	})
+}
+
+// TestUnanswered: a session that was not answered for 30 days begins anew.
+func TestUnanswered(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	first := w.seal(a, "billing", "one")
+	w.later(unanswered + time.Hour)
+	w.must(b.Maintain(t.Context()))
+	m := w.seal(a, "billing", "two")
+	w.opens(b, m, "two")
+	one, _ := ParseEnvelope(first.Body)
+	two, _ := ParseEnvelope(m.Body)
+	if one.Tag == two.Tag {
+		t.Error("the session goes on")
+	}
+	// One that was answered does not.
+	w.opens(a, w.seal(b, "orders", "back"), "back")
+	w.later(unanswered + time.Hour)
+	m = w.seal(a, "billing", "three")
+	if three, _ := ParseEnvelope(m.Body); three.Tag != two.Tag {
+		t.Error("a session begins anew")
+	}
+}
+
+// TestArchived: sessions that are not sealed with go after 30 days, and beyond 40.
+func TestArchived(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders", OneTimeKeys(100)), w.service("billing", OneTimeKeys(100))
+	for range archivedMax + 5 {
+		_, err := w.pool.Exec("DELETE FROM waxwing_seal_session WHERE local = 'orders'")
+		w.must(err)
+		_, err = w.pool.Exec("DELETE FROM waxwing_seal_stream WHERE local = 'orders'")
+		w.must(err)
+		w.opens(b, w.seal(a, "billing", "text"), "text")
+		w.later(time.Minute)
+	}
+	if n := w.count("session", "local = 'billing' AND slot <> 0"); n != archivedMax+4 {
+		t.Errorf("%d sessions", n)
+	}
+	w.must(b.Maintain(t.Context()))
+	if n := w.count("session", "local = 'billing' AND slot <> 0"); n != archivedMax {
+		t.Errorf("%d sessions", n)
+	}
+	w.later(archivedKept)
+	w.must(b.Maintain(t.Context()))
+	if n, m := w.count("session", "local = 'billing'"), w.count("session", "local = 'billing' AND slot = 0"); n != 1 || m != 1 {
+		t.Errorf("%d sessions, %d sealed with", n, m)
+	}
+}

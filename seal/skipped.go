@@ -1,0 +1,123 @@
+package seal
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"strings"
+
+	"github.com/waxwing-mq/waxwing/internal/sqltx"
+	"github.com/waxwing-mq/waxwing/seal/ratchet"
+)
+
+// rowsPerInsert keeps a statement's placeholders below what databases take.
+const rowsPerInsert = 100
+
+// skippedRow is the identity of a row of waxwing_seal_skipped.
+func (e *core) skippedRow(tag [16]byte, id ratchet.KeyID) []byte {
+	var b [5]byte
+	binary.BigEndian.PutUint32(b[:], id.N)
+	b[4] = byte(pqOf(id))
+	return rowID("skipped", e.local, string(tag[:]), string(id.Chain[:]), string(b[:]))
+}
+
+func pqOf(id ratchet.KeyID) int {
+	if id.PQ {
+		return 1
+	}
+	return 0
+}
+
+// skippedKeys reads those of the keys that are stored. It returns ErrExpired if one is
+// past its time.
+func (e *core) skippedKeys(ctx context.Context, c sqltx.Conn, tag [16]byte, ids []ratchet.KeyID) (keys []ratchet.SkippedKey, err error) {
+	now := e.nowUS()
+	for _, id := range ids {
+		var secret []byte
+		var expires int64
+		err := sqltx.One(ctx, c, "SELECT secret, expires_us FROM waxwing_seal_skipped WHERE local = ? AND tag = ? AND chain = ? AND pq = ? AND n = ?",
+			[]any{e.local, tag[:], id.Chain[:], pqOf(id), int64(id.N)}, &secret, &expires)
+		if errors.Is(err, sqltx.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return nil, failed(err)
+		}
+		if now > expires {
+			return nil, because(ErrDuplicate, text(ErrExpired, "the key that was kept for the message"))
+		}
+		key, err := e.keys.unwrap(e.skippedRow(tag, id), secret)
+		if err != nil {
+			return nil, err
+		}
+		if len(key) != 32 {
+			return nil, text(ErrMismatch, "a skipped key is damaged")
+		}
+		keys = append(keys, ratchet.SkippedKey{ID: id, Key: [32]byte(key)})
+	}
+	return keys, nil
+}
+
+// keepSkipped writes down what opening a message says of skipped keys.
+func (e *core) keepSkipped(ctx context.Context, c sqltx.Conn, tag [16]byte, r *ratchet.Opened) error {
+	for _, id := range r.Used {
+		if _, err := c.Exec(ctx, "DELETE FROM waxwing_seal_skipped WHERE local = ? AND tag = ? AND chain = ? AND pq = ? AND n = ?",
+			e.local, tag[:], id.Chain[:], pqOf(id), int64(id.N)); err != nil {
+			return failed(err)
+		}
+	}
+	for _, chain := range r.Gone {
+		if _, err := c.Exec(ctx, "DELETE FROM waxwing_seal_skipped WHERE local = ? AND tag = ? AND chain = ?", e.local, tag[:], chain[:]); err != nil {
+			return failed(err)
+		}
+	}
+	if len(r.Skipped) == 0 {
+		return nil
+	}
+	for at := 0; at < len(r.Skipped); at += rowsPerInsert {
+		if err := e.insertSkipped(ctx, c, tag, r.Skipped[at:min(at+rowsPerInsert, len(r.Skipped))]); err != nil {
+			return err
+		}
+	}
+	return e.pruneSkipped(ctx, c, tag, r.Skipped)
+}
+
+func (e *core) insertSkipped(ctx context.Context, c sqltx.Conn, tag [16]byte, keys []ratchet.SkippedKey) error {
+	expires := e.now().Add(e.skipped).UnixMicro()
+	args := make([]any, 0, 8*len(keys))
+	for _, k := range keys {
+		args = append(args, e.local, tag[:], k.ID.Chain[:], pqOf(k.ID), int64(k.ID.N), int64(e.keys.active), e.keys.wrap(e.skippedRow(tag, k.ID), k.Key[:]), expires)
+	}
+	_, err := c.Exec(ctx, "INSERT INTO waxwing_seal_skipped (local, tag, chain, pq, n, wrap_id, secret, expires_us) VALUES "+
+		strings.TrimSuffix(strings.Repeat("("+sqltx.Marks(8)+"), ", len(keys)), ", "), args...)
+	return failed(err)
+}
+
+// pruneSkipped leaves the last MaxSkipped keys of each chain that has got some.
+func (e *core) pruneSkipped(ctx context.Context, c sqltx.Conn, tag [16]byte, added []ratchet.SkippedKey) error {
+	type chain struct {
+		id [32]byte
+		pq int
+	}
+	done := map[chain]bool{}
+	for _, k := range added {
+		ch := chain{k.ID.Chain, pqOf(k.ID)}
+		if done[ch] {
+			continue
+		}
+		done[ch] = true
+		var least int64
+		err := sqltx.One(ctx, c, "SELECT n FROM waxwing_seal_skipped WHERE local = ? AND tag = ? AND chain = ? AND pq = ? ORDER BY n DESC LIMIT 1 OFFSET ?",
+			[]any{e.local, tag[:], ch.id[:], ch.pq, ratchet.MaxSkipped - 1}, &least)
+		if errors.Is(err, sqltx.ErrNoRows) {
+			continue
+		}
+		if err == nil {
+			_, err = c.Exec(ctx, "DELETE FROM waxwing_seal_skipped WHERE local = ? AND tag = ? AND chain = ? AND pq = ? AND n < ?", e.local, tag[:], ch.id[:], ch.pq, least)
+		}
+		if err != nil {
+			return failed(err)
+		}
+	}
+	return nil
+}
