@@ -133,7 +133,7 @@ func (p counted) Publish(ctx context.Context, msgs []bus.Message) error {
 	marks := map[string]map[uint32]uint64{}
 	for i := range msgs {
 		name, stream, seq, ok := parseSealed(msgs[i].Header(HeaderSealed))
-		if !ok {
+		if !ok || !isEnvelope(msgs[i].Body) { // a header alone may have been copied from anywhere
 			continue
 		}
 		if marks[name] == nil {

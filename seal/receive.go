@@ -20,8 +20,12 @@ type opened struct {
 
 // apply puts a message back.
 func (o *opened) apply(d *bus.Delivery) {
-	outside, _ := split(d.Headers)
-	headers := slices.Clone(outside)
+	var headers []bus.Header
+	for _, h := range d.Headers {
+		if stays(h.Name) {
+			headers = append(headers, h)
+		}
+	}
 	for _, h := range o.headers {
 		if !stays(h.Name) && h.Name != HeaderFrom { // the sender has not put such ones inside
 			headers = append(headers, h)
@@ -59,7 +63,7 @@ func (e *core) openDelivery(ctx context.Context, c sqltx.Conn, d *bus.Delivery) 
 		e.m.failed(err)
 		return err
 	}
-	d.Headers = slices.DeleteFunc(slices.Clone(d.Headers), func(h bus.Header) bool { return h.Name == HeaderFrom })
+	d.Headers = slices.DeleteFunc(slices.Clone(d.Headers), func(h bus.Header) bool { return h.Name == HeaderFrom || h.Name == HeaderSealed })
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/waxwing-mq/waxwing/bus"
@@ -319,5 +320,30 @@ func TestDiscard(t *testing.T) {
 	w.opens(b, third, "third")
 	if n := w.count("pinned", "1 = 1"); n != 0 {
 		t.Errorf("%d rows", n)
+	}
+}
+
+// TestCountedEnvelopesOnly: the header of a message that is not sealed does not move the
+// counter: it may have been copied from one that somebody else has sent.
+func TestCountedEnvelopesOnly(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	relay := Counted(&broker{}, w.dir)
+	forged := w.message("things", "k", "text")
+	forged.SetHeader(HeaderSealed, []byte("0:9223372036854775807:orders"))
+	w.must(relay.Publish(t.Context(), []bus.Message{*forged}))
+	if marks, _ := w.dir.Marks(t.Context(), "orders"); len(marks) != 0 {
+		t.Errorf("marks are %v", marks)
+	}
+	d := &bus.Delivery{Message: *forged}
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error { return b.OpenDelivery(ctx, w.db.Bind(tx), d) }))
+	if d.Header(HeaderSealed) != nil {
+		t.Error("the header is believed")
+	}
+	m := w.message("things", "k", "text")
+	m.SetHeader(HeaderSealed, []byte("7:7:somebody"))
+	w.must(w.trySeal(a, "billing", m))
+	if n := len(slices.DeleteFunc(m.Headers, func(h bus.Header) bool { return h.Name != HeaderSealed })); n != 1 {
+		t.Errorf("%d headers", n)
 	}
 }
