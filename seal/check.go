@@ -123,6 +123,7 @@ func (e *core) beginAnew(ctx context.Context, c sqltx.Conn, behind []Behind) err
 		"UPDATE waxwing_seal_sender SET group_version = -1, version = version + 1 WHERE local = ?",
 		"DELETE FROM waxwing_seal_bundle WHERE local = ?",
 		"UPDATE waxwing_seal_identity SET renew = 1 WHERE name = ?",
+		fmt.Sprintf("UPDATE waxwing_seal_prekey SET published = %d WHERE local = ?", publishedBefore),
 	} {
 		if _, err := c.Exec(ctx, q, e.local); err != nil {
 			return err

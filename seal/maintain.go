@@ -109,7 +109,7 @@ func (e *core) publishAll(ctx context.Context) error {
 	e.m.waiting.Set(float64(s.OneTime))
 	for len(ids) > 0 {
 		n := min(len(ids), rowsPerInsert)
-		if _, err := e.conn.Exec(ctx, "UPDATE waxwing_seal_prekey SET published = 1 WHERE local = ? AND id IN ("+sqltx.Marks(n)+")",
+		if _, err := e.conn.Exec(ctx, "UPDATE waxwing_seal_prekey SET published = 1 WHERE local = ? AND published = 0 AND id IN ("+sqltx.Marks(n)+")",
 			append([]any{e.local}, ids[:n]...)...); err != nil {
 			return failed(err)
 		}

@@ -20,6 +20,10 @@ const (
 	prekeyLastResort = 4
 )
 
+// publishedBefore is what the column published says of keys of before a restore: who began
+// a session with one may have gone on with us, in a way that the database has forgotten.
+const publishedBefore = 2
+
 func (e *core) prekeyRow(id uint32) []byte {
 	return rowID("prekey", e.local, strconv.FormatUint(uint64(id), 10))
 }
@@ -29,21 +33,22 @@ type handshakeKeys struct {
 	ratchet.Prekeys
 	oneTime    []uint32 // those that are used once
 	lastResort bool
+	setBack    bool // they are of before a restore
 }
 
 // prekeys reads the keys that a handshake names. It returns ErrExpired if the signed one
 // is gone, and ErrDuplicate if another is: it was used.
 func (e *core) prekeys(ctx context.Context, c sqltx.Conn, h *ratchet.Handshake) (*handshakeKeys, error) {
 	type found struct {
-		kind   int
-		secret []byte
+		kind, published int
+		secret          []byte
 	}
 	rows := map[uint32]found{}
-	err := sqltx.Each(ctx, c, "SELECT id, kind, secret FROM waxwing_seal_prekey WHERE local = ? AND id IN (?, ?, ?)",
+	err := sqltx.Each(ctx, c, "SELECT id, kind, published, secret FROM waxwing_seal_prekey WHERE local = ? AND id IN (?, ?, ?)",
 		[]any{e.local, int64(h.SignedID), int64(h.OneTimeID), int64(h.KEMID)}, func(read func(...any) error) error {
 			var id int64
 			var f found
-			err := read(&id, &f.kind, &f.secret)
+			err := read(&id, &f.kind, &f.published, &f.secret)
 			rows[uint32(id)] = f
 			return err
 		})
@@ -65,7 +70,7 @@ func (e *core) prekeys(ctx context.Context, c sqltx.Conn, h *ratchet.Handshake) 
 	if err != nil {
 		return nil, err
 	}
-	k.Signed = ratchet.PrivateKey(b)
+	k.Signed, k.setBack = ratchet.PrivateKey(b), rows[h.SignedID].published == publishedBefore
 	if h.OneTimeID != 0 {
 		if b, err = secret(h.OneTimeID, ErrDuplicate, prekeyOneTime); err != nil {
 			return nil, err

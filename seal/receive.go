@@ -282,6 +282,9 @@ func (e *core) accept(ctx context.Context, c sqltx.Conn, env *Envelope, m *bus.M
 		tag: env.Tag, remote: cert.Name, lane: env.Lane, state: r.Next, seenSeq: o.seq, born: e.nowUS(),
 		until: min(cert.NotAfter.UnixMicro(), e.self.certificate.NotAfter.UnixMicro()),
 	}
+	if keys.setBack {
+		s.slot = -randomSlot()
+	}
 	if err := e.install(ctx, c, s, cert); err != nil {
 		return nil, err
 	}
@@ -308,7 +311,8 @@ func (e *core) acceptedMeanwhile(ctx context.Context, c sqltx.Conn, env *Envelop
 }
 
 // install writes a session that a peer has begun: it is sealed with from here on, as
-// both sides go by what was received last.
+// both sides go by what was received last. One that may have begun before a restore is for
+// opening only.
 func (e *core) install(ctx context.Context, c sqltx.Conn, s *session, cert *Certificate) error {
 	if err := e.remember(ctx, c, cert); err != nil {
 		return err
@@ -317,9 +321,11 @@ func (e *core) install(ctx context.Context, c sqltx.Conn, s *session, cert *Cert
 	if err != nil {
 		return err
 	}
-	seq, err := e.retire(ctx, c, s.remote, s.lane)
-	if err != nil {
-		return err
+	var seq uint64
+	if s.slot == 0 {
+		if seq, err = e.retire(ctx, c, s.remote, s.lane); err != nil {
+			return err
+		}
 	}
 	s.stream, s.seq = number, max(low, seq)
 	inserted, err := e.insertSession(ctx, c, s)

@@ -347,3 +347,38 @@ func TestCountedEnvelopesOnly(t *testing.T) {
 		t.Errorf("%d headers", n)
 	}
 }
+
+// TestHandshakeAfterRestore: a handshake of before, which the restored database opens
+// again, begins no session that is sealed with: the peer has gone on with what we have
+// forgotten.
+func TestHandshakeAfterRestore(t *testing.T) {
+	w := quick(t)
+	start := func() *endpoint {
+		ep := w.bare("billing", CountedBy(w.dir))
+		_, err := ep.Check(t.Context())
+		w.must(err)
+		w.must(ep.Publish(t.Context()))
+		return ep
+	}
+	relay := Counted(&broker{}, w.dir)
+	a, b := w.service("orders"), start()
+	saved := w.dump()
+	first := w.seal(a, "billing", "one")
+	w.opens(b, first, "one")
+	back := w.seal(b, "orders", "back")
+	w.must(relay.Publish(t.Context(), []bus.Message{*back}))
+	w.opens(a, back, "back")
+	w.restore(saved, "billing")
+	b = start()
+	w.opens(b, first, "one") // the broker delivers it again
+	back = w.seal(b, "orders", "again")
+	w.must(relay.Publish(t.Context(), []bus.Message{*back}))
+	w.opens(a, back, "again")
+	w.opens(b, w.seal(a, "billing", "two"), "two")
+	// Handshakes with the new keys are sealed with.
+	c := w.service("shipping")
+	w.opens(b, w.seal(c, "billing", "three"), "three")
+	if w.count("session", "local = 'billing' AND remote = 'shipping' AND slot = 0") != 1 {
+		t.Error("a new session is not sealed with")
+	}
+}

@@ -76,7 +76,8 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_pinned (
   KEY waxwing_seal_pinned_by_expiry (local, expires_us)
 ) ENGINE = InnoDB;
 -- Prekeys' private halves, wrapped. kind is 1 signed, 2 one-time, 3 one-time KEM, 4
--- last-resort KEM. retired_us is 0 of those in use.
+-- last-resort KEM. published is 2 of those of before a restore. retired_us is 0 of those
+-- in use.
 CREATE TABLE IF NOT EXISTS waxwing_seal_prekey (
   local VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   id BIGINT NOT NULL,

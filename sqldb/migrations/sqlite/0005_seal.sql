@@ -76,7 +76,8 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_pinned (
 );
 CREATE INDEX IF NOT EXISTS waxwing_seal_pinned_by_expiry ON waxwing_seal_pinned (local, expires_us);
 -- Prekeys' private halves, wrapped. kind is 1 signed, 2 one-time, 3 one-time KEM, 4
--- last-resort KEM. retired_us is 0 of those in use.
+-- last-resort KEM. published is 2 of those of before a restore. retired_us is 0 of those
+-- in use.
 CREATE TABLE IF NOT EXISTS waxwing_seal_prekey (
   local TEXT NOT NULL,
   id INTEGER NOT NULL,
