@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -121,7 +122,7 @@ func (e *core) usePrekeys(ctx context.Context, c sqltx.Conn, h *ratchet.Handshak
 
 // ensureIdentity makes the identity's row.
 func (e *core) ensureIdentity(ctx context.Context) error {
-	_, err := e.conn.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew"), e.local, 0, []byte{}, 1, 0)
+	_, err := e.conn.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew", "signer"), e.local, 0, []byte{}, 1, 0, []byte{})
 	return failed(err)
 }
 
@@ -137,8 +138,13 @@ type stock struct {
 func (e *core) makePrekeys(ctx context.Context, c sqltx.Conn, s directory.Status) (replace bool, err error) {
 	var k stock
 	var renew int
-	if err := sqltx.One(ctx, c, "SELECT next_id, renew FROM waxwing_seal_identity WHERE name = ?"+e.dialect.ForUpdate(), []any{e.local}, &k.next, &renew); err != nil {
+	var signer []byte
+	if err := sqltx.One(ctx, c, "SELECT next_id, renew, signer FROM waxwing_seal_identity WHERE name = ?"+e.dialect.ForUpdate(), []any{e.local}, &k.next, &renew, &signer); err != nil {
 		return false, err
+	}
+	self := e.self.certificate.Key
+	if len(signer) > 0 && !bytes.Equal(signer, self[:]) { // what waits at the directory is signed by the old key
+		renew = 1
 	}
 	k.renew = renew == 1
 	for _, id := range []uint32{s.OneTimeIDMax, s.OneTimeKEMIDMax, s.SignedID, s.LastResortID} { // of before a restore
@@ -169,7 +175,7 @@ func (e *core) makePrekeys(ctx context.Context, c sqltx.Conn, s directory.Status
 		}
 		k.rows = k.rows[n:]
 	}
-	_, err = c.Exec(ctx, "UPDATE waxwing_seal_identity SET next_id = ?, renew = ? WHERE name = ?", k.next, renew, e.local)
+	_, err = c.Exec(ctx, "UPDATE waxwing_seal_identity SET next_id = ?, renew = ?, signer = ? WHERE name = ?", k.next, renew, self[:], e.local)
 	return k.replace, err
 }
 

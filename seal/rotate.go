@@ -170,7 +170,7 @@ func StoreIdentity[TX any](ctx context.Context, db *sqldb.DB[TX], keys *KeyRing,
 	wrapped := keys.wrap(rowID("identity", id.name), id.bytes())
 	return failed(db.InTx(ctx, func(ctx context.Context, tx TX) error {
 		c := db.Bind(tx)
-		n, err := c.Exec(ctx, db.Dialect().InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew"), id.name, int64(keys.active), wrapped, 1, 0)
+		n, err := c.Exec(ctx, db.Dialect().InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew", "signer"), id.name, int64(keys.active), wrapped, 1, 0, []byte{})
 		if err != nil || n == 1 {
 			return err
 		}

@@ -128,10 +128,11 @@ func (e *core) sending(ctx context.Context, c sqltx.Conn, to string, lane int) (
 }
 
 // outlived says whether a session has to begin anew: one of the certificates that it
-// began with has ended, or the peer has not answered for too long.
+// began with has ended, or the peer has not answered for too long, or not before this
+// identity had another key: its certificate would not be the handshake's.
 func (e *core) outlived(s *session) bool {
 	now := e.now()
-	return now.UnixMicro() > s.until || len(s.handshake) > 0 && now.Sub(time.UnixMicro(s.born)) > unanswered
+	return now.UnixMicro() > s.until || len(s.handshake) > 0 && (now.Sub(time.UnixMicro(s.born)) > unanswered || s.state.Self() != e.self.certificate.Key)
 }
 
 // begin makes a session with a peer, by a bundle.

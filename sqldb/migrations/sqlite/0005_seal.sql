@@ -1,12 +1,14 @@
 -- Identities of this database's services. secret is wrapped, and empty for those that
 -- are kept elsewhere. next_id is the next prekey's. renew is 1 if all prekeys are to be
--- made anew, and 2 until those are published.
+-- made anew, and 2 until those are published. signer is the public key that they are made
+-- for, empty if there are none.
 CREATE TABLE IF NOT EXISTS waxwing_seal_identity (
   name TEXT NOT NULL PRIMARY KEY,
   wrap_id INTEGER NOT NULL,
   secret BLOB NOT NULL,
   next_id INTEGER NOT NULL,
-  renew INTEGER NOT NULL
+  renew INTEGER NOT NULL,
+  signer BLOB NOT NULL
 );
 -- What is known of peers: their identity keys, and since when.
 CREATE TABLE IF NOT EXISTS waxwing_seal_peer (
