@@ -404,3 +404,17 @@ func TestRotateStorageKey(t *testing.T) {
 		}
 	})
 }
+
+// TestManyRolledBack: a service whose transactions fail for long can go on after that.
+func TestManyRolledBack(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	w.opens(b, w.seal(a, "billing", "one"), "one")
+	w.opens(a, w.seal(b, "orders", "back"), "back")
+	w.opens(b, w.seal(a, "billing", "two"), "two")
+	s, err := a.core.currentSession(t.Context(), w.db.Conn(), "billing", 0)
+	w.must(err)
+	chain, n := s.state.SendIndex()
+	a.core.marks.used(chain, n+30_000)
+	w.opens(b, w.seal(a, "billing", "three"), "three")
+}

@@ -113,7 +113,7 @@ func (e *core) sending(ctx context.Context, c sqltx.Conn, to string, lane int) (
 	if err != nil {
 		return nil, err
 	}
-	if s != nil && !e.outlived(s) {
+	if s != nil && !e.outlived(s) && !e.marks.beyond(s.state.SendIndex()) {
 		return s, nil
 	}
 	next, err := e.begin(ctx, c, to, lane)
