@@ -418,3 +418,27 @@ func TestManyRolledBack(t *testing.T) {
 	a.core.marks.used(chain, n+30_000)
 	w.opens(b, w.seal(a, "billing", "three"), "three")
 }
+
+// TestStreamsAreOurs: who is only sent messages uses no streams up.
+func TestStreamsAreOurs(t *testing.T) {
+	w := quick(t)
+	b := w.service("billing")
+	w.identity("orders", 16)
+	a := w.service("orders")
+	for i := range 40 {
+		m := w.message("things", fmt.Sprint(i), "text")
+		w.must(w.trySeal(a, "billing", m))
+		w.opens(b, m, "text")
+	}
+	if n := w.count("stream", "local = 'billing'"); n != 0 {
+		t.Errorf("%d streams", n)
+	}
+	m := w.seal(b, "orders", "back")
+	if _, stream, seq, ok := parseSealed(m.Header(HeaderSealed)); !ok || stream != 0 || seq != 1 {
+		t.Error(stream, seq, ok)
+	}
+	w.opens(a, m, "back")
+	if n := w.count("stream", "local = 'billing'"); n != 1 {
+		t.Errorf("%d streams", n)
+	}
+}

@@ -159,11 +159,11 @@ func (e *core) openKnown(ctx context.Context, c sqltx.Conn, s *session, env *Env
 	s.state, s.seenSeq = r.Next, max(s.seenSeq, o.seq)
 	promote := s.slot > 0
 	if promote {
-		seq, err := e.retire(ctx, c, s.remote, s.lane)
+		stream, seq, err := e.retire(ctx, c, s.remote, s.lane)
 		if err != nil {
 			return nil, err
 		}
-		s.slot, s.seq = 0, max(s.seq, seq)
+		s.slot, s.stream, s.seq = 0, max(s.stream, stream), max(s.seq, seq)
 	}
 	if err := e.saveSession(ctx, c, s, len(s.handshake) > 0); err != nil {
 		return nil, err
@@ -317,13 +317,13 @@ func (e *core) install(ctx context.Context, c sqltx.Conn, s *session, cert *Cert
 	if err := e.remember(ctx, c, cert); err != nil {
 		return err
 	}
-	number, low, err := e.stream(ctx, c, s.remote, s.lane)
+	number, low, err := e.streamOf(ctx, c, s.remote, s.lane)
 	if err != nil {
 		return err
 	}
 	var seq uint64
 	if s.slot == 0 {
-		if seq, err = e.retire(ctx, c, s.remote, s.lane); err != nil {
+		if _, seq, err = e.retire(ctx, c, s.remote, s.lane); err != nil {
 			return err
 		}
 	}

@@ -114,17 +114,27 @@ func (e *core) sending(ctx context.Context, c sqltx.Conn, to string, lane int) (
 		return nil, err
 	}
 	if s != nil && !e.outlived(s) && !e.marks.beyond(s.state.SendIndex()) {
-		return s, nil
+		return s, e.numbered(ctx, c, s)
 	}
 	next, err := e.begin(ctx, c, to, lane)
 	if err != nil || s == nil {
 		return next, err
 	}
-	if _, err := e.retire(ctx, c, to, lane); err != nil {
+	if _, _, err := e.retire(ctx, c, to, lane); err != nil {
 		return nil, err
 	}
 	next.seq = max(next.seq, s.seq)
 	return next, nil
+}
+
+// numbered gives a session its stream, if it has none.
+func (e *core) numbered(ctx context.Context, c sqltx.Conn, s *session) error {
+	if s.stream != noStream {
+		return nil
+	}
+	number, low, err := e.stream(ctx, c, s.remote, s.lane)
+	s.stream, s.seq = int64(number), max(s.seq, low)
+	return err
 }
 
 // outlived says whether a session has to begin anew: one of the certificates that it
@@ -161,7 +171,7 @@ func (e *core) begin(ctx context.Context, c sqltx.Conn, to string, lane int) (*s
 		return nil, err
 	}
 	return &session{
-		tag: newTag(), remote: to, lane: lane, stream: number, seq: low, state: state, handshake: h.Encode(),
+		tag: newTag(), remote: to, lane: lane, stream: int64(number), seq: low, state: state, handshake: h.Encode(),
 		born: e.nowUS(), until: min(cert.NotAfter.UnixMicro(), e.self.certificate.NotAfter.UnixMicro()), isNew: true,
 	}, nil
 }
@@ -173,7 +183,7 @@ func (e *core) sealOne(s *session, j job) (sealedMessage, error) {
 	s.seq++
 	in := content{
 		kind: j.kind, tag: s.tag, sender: e.local, recipient: s.remote, id: m.ID, topic: m.Topic, key: m.Key, typ: m.Type, ctype: m.ContentType,
-		lane: s.lane, stream: s.stream, seq: s.seq, headers: inside, body: m.Body,
+		lane: s.lane, stream: uint32(s.stream), seq: s.seq, headers: inside, body: m.Body,
 	}
 	env := Envelope{Profile: e.profile, Kind: KindMessage, Tag: s.tag}
 	if len(s.handshake) > 0 {
@@ -200,7 +210,7 @@ func (e *core) sealOne(s *session, j job) (sealedMessage, error) {
 		}
 		body = ratchet.EncodePreKeyMessage(h, body)
 	}
-	return sealedMessage{m, slices.Concat(head, body), append(outside, e.seen(s.stream, s.seq))}, nil
+	return sealedMessage{m, slices.Concat(head, body), append(outside, e.seen(uint32(s.stream), s.seq))}, nil
 }
 
 // unused moves a session past the numbers that this process has used, in transactions

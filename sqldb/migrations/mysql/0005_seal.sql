@@ -32,8 +32,9 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_stream (
   UNIQUE KEY waxwing_seal_stream_by_number (local, stream)
 ) ENGINE = InnoDB;
 -- Sessions. slot is 0 of the one that is sealed with, above 0 of others, and below 0 of
--- those that are for opening only. handshake is what travels along until the peer has
--- answered. state is wrapped, and written with every message.
+-- those that are for opening only. stream is -1 until something was sealed. handshake is
+-- what travels along until the peer has answered. state is wrapped, and written with every
+-- message.
 CREATE TABLE IF NOT EXISTS waxwing_seal_session (
   local VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   tag BINARY(16) NOT NULL,
