@@ -209,7 +209,6 @@ func (e *core) deleteSession(ctx context.Context, tag []byte) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		_, err = c.Exec(ctx, "DELETE FROM waxwing_seal_skipped WHERE local = ? AND tag = ?", e.local, tag)
-		return err
+		return e.deleteSkipped(ctx, c, tag, sessionKeys)
 	}))
 }

@@ -168,7 +168,7 @@ func (e *core) openKnown(ctx context.Context, c sqltx.Conn, s *session, env *Env
 	if err := e.saveSession(ctx, c, s, len(s.handshake) > 0); err != nil {
 		return nil, err
 	}
-	if err := e.keepSkipped(ctx, c, s.tag, r); err != nil {
+	if err := e.keepSkipped(ctx, c, s.tag, sessionKeys, r); err != nil {
 		return nil, err
 	}
 	return o, e.act(ctx, c, o, s.until)
@@ -223,7 +223,7 @@ func (e *core) turn(ctx context.Context, c sqltx.Conn, s *session, env *Envelope
 	if !errors.As(err, &need) {
 		return r, translated(err)
 	}
-	keys, kerr := e.skippedKeys(ctx, c, s.tag, need.IDs)
+	keys, kerr := e.skippedKeys(ctx, c, s.tag, sessionKeys, need.IDs)
 	if kerr != nil {
 		return nil, kerr
 	}
@@ -288,7 +288,7 @@ func (e *core) accept(ctx context.Context, c sqltx.Conn, env *Envelope, m *bus.M
 	if err := e.install(ctx, c, s, cert); err != nil {
 		return nil, err
 	}
-	if err := e.keepSkipped(ctx, c, s.tag, r); err != nil {
+	if err := e.keepSkipped(ctx, c, s.tag, sessionKeys, r); err != nil {
 		return nil, err
 	}
 	return o, e.act(ctx, c, o, s.until)

@@ -62,9 +62,7 @@ func skippedID(local string, values []any) []byte {
 	n, _ := strconv.ParseUint(bytesOf(values[3]), 10, 32)
 	var b [5]byte
 	binary.BigEndian.PutUint32(b[:], uint32(n))
-	if bytesOf(values[2]) == "1" {
-		b[4] = 1
-	}
+	b[4] = bytesOf(values[2])[0] - '0'
 	return rowID("skipped", local, bytesOf(values[0]), bytesOf(values[1]), string(b[:]))
 }
 

@@ -119,7 +119,8 @@ func (e *core) forget(ctx context.Context, c sqltx.Conn, peer string) error {
 		return err
 	}
 	for _, q := range []string{
-		"DELETE FROM waxwing_seal_skipped WHERE local = ? AND tag IN (SELECT tag FROM waxwing_seal_session WHERE local = ? AND remote = ?)",
+		"DELETE FROM waxwing_seal_skipped WHERE pq < 2 AND local = ? AND tag IN (SELECT tag FROM waxwing_seal_session WHERE local = ? AND remote = ?)",
+		"DELETE FROM waxwing_seal_skipped WHERE pq > 1 AND local = ? AND tag IN (SELECT tag FROM waxwing_seal_receiver WHERE local = ? AND remote = ?)",
 		"DELETE FROM waxwing_seal_session WHERE local = ? AND remote = ?",
 		"DELETE FROM waxwing_seal_receiver WHERE local = ? AND remote = ?",
 		"DELETE FROM waxwing_seal_bundle WHERE local = ? AND remote = ?",

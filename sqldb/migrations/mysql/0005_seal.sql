@@ -54,7 +54,8 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_session (
   PRIMARY KEY (local, tag),
   UNIQUE KEY waxwing_seal_session_by_lane (local, remote, lane, slot)
 ) ENGINE = InnoDB;
--- Keys of messages that have not come, wrapped.
+-- Keys of messages that have not come, wrapped. pq is 0 of a session's, 1 of its
+-- post-quantum chain's, 2 of a group's.
 CREATE TABLE IF NOT EXISTS waxwing_seal_skipped (
   local VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   tag BINARY(16) NOT NULL,

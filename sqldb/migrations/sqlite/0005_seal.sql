@@ -54,7 +54,8 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_session (
   PRIMARY KEY (local, tag)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS waxwing_seal_session_by_lane ON waxwing_seal_session (local, remote, lane, slot);
--- Keys of messages that have not come, wrapped.
+-- Keys of messages that have not come, wrapped. pq is 0 of a session's, 1 of its
+-- post-quantum chain's, 2 of a group's.
 CREATE TABLE IF NOT EXISTS waxwing_seal_skipped (
   local TEXT NOT NULL,
   tag BLOB NOT NULL,
