@@ -355,3 +355,21 @@ func TestKeysOfOthersStay(t *testing.T) {
 	}
 	w.opens(b, late, "late")
 }
+
+// TestDamagedKeyChangesNothing: an Open that fails leaves the database as it was.
+func TestDamagedKeyChangesNothing(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	m := &bus.Message{Topic: "billing.seal", ID: "x", Body: []byte("no key")}
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error {
+		return a.core.sealAll(ctx, w.db.Bind(tx), []job{{to: "billing", kind: contentDistribution, m: m}})
+	}))
+	before := w.dump()
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error {
+		w.want(b.Open(ctx, tx, &bus.Delivery{Message: *m}), ErrMismatch)
+		return nil
+	}))
+	if !before.same(w.dump()) {
+		t.Error("the database has changed")
+	}
+}

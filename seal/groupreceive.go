@@ -89,15 +89,24 @@ func (e *core) openGroup(ctx context.Context, c sqltx.Conn, env *Envelope, m *bu
 	return o, e.keepSkipped(ctx, c, env.Tag, groupKeys, &ratchet.Opened{Skipped: got.Skipped, Used: got.Used})
 }
 
-// learn takes a group's key from a peer. One that is known already stays as it is.
-func (e *core) learn(ctx context.Context, c sqltx.Conn, from string, until int64, body []byte) error {
+// groupKey reads what brings a group's key.
+func groupKey(body []byte) (distribution, *senderkey.Receiver, error) {
 	d, err := decodeDistribution(body)
 	if err != nil {
-		return err
+		return d, nil, err
 	}
 	state, err := senderkey.ProcessDistribution(d.key)
 	if err != nil {
-		return because(ErrMismatch, err)
+		return d, nil, because(ErrMismatch, err)
+	}
+	return d, state, nil
+}
+
+// learn takes a group's key from a peer. One that is known already stays as it is.
+func (e *core) learn(ctx context.Context, c sqltx.Conn, from string, until int64, body []byte) error {
+	d, state, err := groupKey(body)
+	if err != nil {
+		return err
 	}
 	n, err := c.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_receiver", "local", "tag", "remote", "name", "instance", "lane", "version", "wrap_id", "state", "born_us", "until_us"),
 		e.local, d.tag[:], from, d.group, d.instance, d.lane, 1, int64(e.keys.active), e.keys.wrap(e.receiverRow(d.tag), state.Encode()), e.nowUS(), until)

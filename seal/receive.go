@@ -201,6 +201,11 @@ func (e *core) contentOf(env *Envelope, m *bus.Message, raw []byte, sender, reci
 	if env.Kind == KindHandshake && in.lane != env.Lane {
 		return nil, text(ErrMismatch, "the lane")
 	}
+	if in.kind == contentDistribution {
+		if _, _, err := groupKey(in.body); err != nil { // before anything is written
+			return nil, err
+		}
+	}
 	return &opened{in, raw}, nil
 }
 
