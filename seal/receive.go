@@ -85,9 +85,10 @@ func (e *core) open(ctx context.Context, c sqltx.Conn, m *bus.Message, from []st
 	return nil, err
 }
 
-// passed says whether an error can be that of a message which its session has passed.
+// passed says whether an error can be that of a message which its session has passed, or
+// whose sender was trusted when it was put aside.
 func passed(err error) bool {
-	for _, kind := range []error{ErrDuplicate, ErrNoSession, ErrMismatch, ErrTooFar, ErrExpired, ErrRolledBack} {
+	for _, kind := range []error{ErrDuplicate, ErrNoSession, ErrMismatch, ErrTooFar, ErrExpired, ErrUntrusted, ErrRolledBack} {
 		if errors.Is(err, kind) {
 			return true
 		}

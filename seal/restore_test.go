@@ -382,3 +382,23 @@ func TestHandshakeAfterRestore(t *testing.T) {
 		t.Error("a new session is not sealed with")
 	}
 }
+
+// TestPinnedOfAnUntrusted: what was put aside opens also if its sender's key is not
+// trusted any more.
+func TestPinnedOfAnUntrusted(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	m := w.seal(a, "billing", "one")
+	d := &bus.Delivery{Message: *m}
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error { return b.Pin(ctx, tx, d) }))
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error { return b.Forget(ctx, tx, "orders") }))
+	other, err := NewRoot()
+	w.must(err)
+	key := other.Public()
+	w.root, err = NewRoot() // the organisation's root is replaced
+	w.must(err)
+	delete(w.ids, "billing")
+	b = w.with(w.db, w.identity("billing", 1), Pinned(key))
+	b.core.roots = []RootKey{key}
+	w.opens(b, m, "one")
+}
