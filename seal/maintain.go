@@ -102,6 +102,9 @@ func (e *core) publishAll(ctx context.Context) error {
 	if err != nil {
 		return failed(err)
 	}
+	// Without new keys of both kinds another process has just published them: it has
+	// replaced what waited, and these must not be.
+	replace = replace && len(p.OneTime) > 0 && len(p.OneTimeKEM) > 0
 	p.Replace = replace
 	if s, err = e.dir.Publish(ctx, e.local, p); err != nil {
 		return fmt.Errorf("seal: the directory: %w", err)

@@ -126,6 +126,10 @@ func (e *core) ensureIdentity(ctx context.Context) error {
 	return failed(err)
 }
 
+// forgottenMax is how many ids a database that was set back can have forgotten. There are
+// 2^32, which a directory must not be able to use up.
+const forgottenMax = 1 << 24
+
 // A stock is what has to be made of prekeys.
 type stock struct {
 	next    int64 // the id of the next one
@@ -148,6 +152,9 @@ func (e *core) makePrekeys(ctx context.Context, c sqltx.Conn, s directory.Status
 	}
 	k.renew = renew == 1
 	for _, id := range []uint32{s.OneTimeIDMax, s.OneTimeKEMIDMax, s.SignedID, s.LastResortID} { // of before a restore
+		if int64(id)-k.next > forgottenMax {
+			return false, fmt.Errorf("seal: the directory has a prekey %d, and the last that was made is %d: that is not believed", id, k.next-1)
+		}
 		k.next = max(k.next, int64(id)+1)
 	}
 	old := e.now().Add(-oneTimeKept).UnixMicro()

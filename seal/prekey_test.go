@@ -271,3 +271,15 @@ func TestBundleThatIsNoGood(t *testing.T) {
 	w.dir.lie = nil
 	w.opens(b, w.seal(a, "billing", "one"), "one")
 }
+
+// TestStatusIsNotBelieved: a directory cannot use all ids up.
+func TestStatusIsNotBelieved(t *testing.T) {
+	w := quick(t)
+	a := w.service("orders")
+	w.dir.ids["orders"].max = 1<<32 - 120
+	if err := a.Publish(t.Context()); err == nil {
+		t.Error("it is believed")
+	}
+	w.dir.ids["orders"].max = 4
+	w.must(a.Publish(t.Context()))
+}
