@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/internal/busrow"
@@ -441,4 +442,32 @@ func TestStreamsAreOurs(t *testing.T) {
 	if n := w.count("stream", "local = 'billing'"); n != 1 {
 		t.Errorf("%d streams", n)
 	}
+}
+
+// TestSealWaits: who waits for a session that is replaced goes on with the new one, and
+// needs no directory for that.
+func TestSealWaits(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		a, b := w.service("orders"), w.service("billing")
+		w.opens(b, w.seal(a, "billing", "one"), "one")
+		w.opens(a, w.seal(b, "orders", "back"), "back")
+		w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error { return b.Renew(ctx, tx, "orders") }))
+		anew := w.seal(b, "orders", "anew")
+		takes := w.dir.takes
+		w.dir.down = errors.New("down")
+		done := make(chan error, 1)
+		m := w.message("things", "k", "two")
+		w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error {
+			if err := a.Open(ctx, tx, &bus.Delivery{Message: *anew}); err != nil {
+				return err
+			}
+			go func() { done <- w.trySeal(a, "billing", m) }()
+			return sleep(ctx, 300*time.Millisecond)
+		}))
+		w.must(<-done)
+		if w.dir.takes != takes {
+			t.Error("the directory was asked")
+		}
+		w.opens(b, m, "two")
+	})
 }

@@ -110,6 +110,11 @@ func (e *core) sealTo(ctx context.Context, c sqltx.Conn, jobs []job) ([]sealedMe
 // sending is the locked session for a peer and lane, or a new one that is not written yet.
 func (e *core) sending(ctx context.Context, c sqltx.Conn, to string, lane int) (*session, error) {
 	s, err := e.currentSession(ctx, c, to, lane)
+	if err == nil && s == nil {
+		// Who waited for a row that is not the current one any more is shown none by
+		// PostgreSQL, also where another one is.
+		s, err = e.currentSession(ctx, c, to, lane)
+	}
 	if err != nil {
 		return nil, err
 	}
