@@ -147,7 +147,7 @@ func (e *core) clean(ctx context.Context) error {
 			all = append(all, failed(err))
 		}
 	}
-	all = append(all, e.cleanSessions(ctx, before(archivedKept)))
+	all = append(all, e.cleanSessions(ctx, before(archivedKept)), e.cleanEnded(ctx, before(certGrace)))
 	if e.dialect == sqltx.SQLite {
 		// The log holds rows as they were. Readers that are in its way are no error: the next time.
 		_, err := e.conn.Exec(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -189,6 +189,37 @@ func (e *core) cleanSessions(ctx context.Context, before int64) error {
 	for _, a := range all {
 		if err := e.deleteSession(ctx, a.tag); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// cleanEnded deletes sessions that are sealed with and whose certificates ended so long ago
+// that nothing opens any more: also of a peer that nothing is sealed to again.
+func (e *core) cleanEnded(ctx context.Context, before int64) error {
+	var tags [][]byte
+	err := sqltx.Each(ctx, e.conn, "SELECT tag FROM waxwing_seal_session WHERE local = ? AND slot = 0 AND until_us < ? LIMIT 1000", []any{e.local, before},
+		func(read func(...any) error) error {
+			var tag []byte
+			err := read(&tag)
+			tags = append(tags, tag)
+			return err
+		})
+	if err != nil {
+		return failed(err)
+	}
+	for _, tag := range tags {
+		err := e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) error {
+			if err := e.keepSequencesOf(ctx, c, "waxwing_seal_session", " AND tag = ?", tag); err != nil {
+				return err
+			}
+			if _, err := c.Exec(ctx, "DELETE FROM waxwing_seal_session WHERE local = ? AND tag = ?", e.local, tag); err != nil {
+				return err
+			}
+			return e.deleteSkipped(ctx, c, tag, sessionKeys)
+		})
+		if err != nil {
+			return failed(err)
 		}
 	}
 	return nil

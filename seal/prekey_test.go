@@ -283,3 +283,26 @@ func TestStatusIsNotBelieved(t *testing.T) {
 	w.dir.ids["orders"].max = 4
 	w.must(a.Publish(t.Context()))
 }
+
+// TestEnded: a session that cannot be used any more leaves nothing but its sequence.
+func TestEnded(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	late := w.seal(a, "billing", "late")
+	w.opens(b, w.seal(a, "billing", "one"), "one")
+	w.later(372*24*time.Hour - time.Hour)
+	w.must(errors.Join(a.core.clean(t.Context()), b.core.clean(t.Context())))
+	if n := w.count("session", "slot = 0"); n != 2 {
+		t.Errorf("%d sessions", n)
+	}
+	w.later(2 * time.Hour)
+	w.must(errors.Join(a.core.clean(t.Context()), b.core.clean(t.Context())))
+	if n, m := w.count("session", "1 = 1"), w.count("skipped", "1 = 1"); n+m != 0 {
+		t.Errorf("%d sessions, %d keys", n, m)
+	}
+	if w.count("stream", "local = 'orders' AND low = 2") != 1 {
+		t.Error("the sequence is forgotten")
+	}
+	_, err := w.open(b, late)
+	w.want(err, ErrExpired)
+}
