@@ -46,6 +46,11 @@ func (e *core) check(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("seal: the counter: %w", err)
 	}
+	for stream, mark := range marks {
+		if stream >= streamsMax || mark > markMax {
+			return false, fmt.Errorf("seal: the counter says that stream %d is at %d: that is not believed", stream, mark)
+		}
+	}
 	var behind []Behind
 	err = e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) (err error) {
 		// One process at a time, so that the second finds everything done.
@@ -73,6 +78,10 @@ func (e *core) check(ctx context.Context) (bool, error) {
 	e.onRestore(Restore{e.local, behind})
 	return true, nil
 }
+
+// markMax is above what anybody has sealed. A sequence goes on beyond the counter's, and must
+// not run out.
+const markMax = 1 << 60
 
 // compare finds the streams that the counter knows more of than the database.
 func (e *core) compare(ctx context.Context, c sqltx.Conn, marks map[uint32]uint64) (out []Behind, err error) {

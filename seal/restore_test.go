@@ -402,3 +402,19 @@ func TestPinnedOfAnUntrusted(t *testing.T) {
 	b.core.roots = []RootKey{key}
 	w.opens(b, m, "one")
 }
+
+// TestCounterIsNotBelieved: a counter cannot use all sequences up.
+func TestCounterIsNotBelieved(t *testing.T) {
+	w := quick(t)
+	a := w.bare("orders", CountedBy(w.dir))
+	for _, marks := range []map[uint32]uint64{{0: 1 << 63}, {0: 1<<64 - 1}, {streamsMax: 1}} {
+		w.dir.marks["orders"] = marks
+		if _, err := a.Check(t.Context()); err == nil {
+			t.Errorf("%v is believed", marks)
+		}
+	}
+	w.want(w.trySeal(a, "billing", w.message("things", "k", "text")), ErrRolledBack)
+	delete(w.dir.marks, "orders")
+	_, err := a.Check(t.Context())
+	w.must(err)
+}
