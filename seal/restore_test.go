@@ -403,7 +403,7 @@ func TestPinnedOfAnUntrusted(t *testing.T) {
 	w.opens(b, m, "one")
 }
 
-// TestCounterIsNotBelieved: a counter cannot use all sequences up.
+// TestCounterIsNotBelieved: a counter cannot use all sequences up, nor streams.
 func TestCounterIsNotBelieved(t *testing.T) {
 	w := quick(t)
 	a := w.bare("orders", CountedBy(w.dir))
@@ -413,8 +413,10 @@ func TestCounterIsNotBelieved(t *testing.T) {
 			t.Errorf("%v is believed", marks)
 		}
 	}
+	w.service("billing")
 	w.want(w.trySeal(a, "billing", w.message("things", "k", "text")), ErrRolledBack)
-	delete(w.dir.marks, "orders")
+	w.dir.marks["orders"] = map[uint32]uint64{streamsMax - 1: 1}
 	_, err := a.Check(t.Context())
 	w.must(err)
+	w.opens(w.bare("billing"), w.seal(a, "billing", "text"), "text")
 }

@@ -155,13 +155,32 @@ func (e *core) stream(ctx context.Context, c sqltx.Conn, remote string, lane int
 			return 0, 0, failed(err)
 		}
 		if n >= streamsMax {
-			return 0, 0, errTooManyStreams
+			if n, err = e.unusedStream(ctx, c); err != nil {
+				return 0, 0, err
+			}
 		}
 		if _, err := c.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_stream", "local", "remote", "lane", "stream", "low"), e.local, remote, lane, n, 0); err != nil {
 			return 0, 0, failed(err)
 		}
 	}
 	return 0, 0, text(ErrConflict, "a stream's number")
+}
+
+// unusedStream is the least number that no stream has: one that the counter alone knows is
+// noted with its own (lift), and may be high.
+func (e *core) unusedStream(ctx context.Context, c sqltx.Conn) (free int64, err error) {
+	err = sqltx.Each(ctx, c, "SELECT stream FROM waxwing_seal_stream WHERE local = ? ORDER BY stream", []any{e.local}, func(read func(...any) error) error {
+		var n int64
+		err := read(&n)
+		if n == free {
+			free++
+		}
+		return err
+	})
+	if err == nil && free >= streamsMax {
+		return 0, errTooManyStreams
+	}
+	return free, failed(err)
 }
 
 var errTooManyStreams = errors.New("seal: an identity has at most 1024 pairs of a peer and a lane, groups included: use fewer lanes")
