@@ -111,6 +111,7 @@ func TestScripts(t *testing.T) {
 					"self-signed":     selfSigned,
 					"dead-letters":    deadLetters,
 					"sagas":           sagasCommand,
+					"private":         privateFile,
 				},
 			})
 		})
