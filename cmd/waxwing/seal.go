@@ -17,10 +17,11 @@ func newSealCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "seal",
 		GroupID: groupApp,
-		Short:   "Make the keys of end-to-end encryption, and look at what is sealed",
+		Short:   "Make the keys of end-to-end encryption, publish and verify them",
 		Long: `Package seal of the Go SDK encrypts messages from one service to another. Each service
 has an identity; the organisation's root signs a certificate for it, and all services
-pin the root's public key.
+pin the root's public key. An identity publishes prekeys at the broker's directory,
+which others need to begin a session with it.
 
 Files with secrets are readable by their owner only. Where a command wants one, it
 takes a file, "-" for stdin or "env:NAME" for a variable; no secret is printed or is
@@ -28,10 +29,13 @@ an argument.`,
 		Example: `  waxwing seal init root --out root.key > root.pub
   waxwing seal init identity payments --root root.key --out payments.id > payments.cert
   waxwing seal init storage-key --out storage.key
+  waxwing seal publish --identity payments.id --storage-key storage.key --dsn sqlite:shop.db --directory https://broker:8080 --user payments --password-file env:PASSWORD
+  waxwing seal verify billing --root root.pub --identity payments.id --directory https://broker:8080 --user payments --password-file env:PASSWORD
   waxwing consume orders --from-beginning --max-messages 1 --json | waxwing seal inspect`,
 		RunE: showHelp,
 	}
-	cmd.AddCommand(newSealInitCommand(), newSealRequestCommand(), newSealSignCommand(), newSealInstallCommand(), newSealInspectCommand())
+	cmd.AddCommand(newSealInitCommand(), newSealRequestCommand(), newSealSignCommand(), newSealInstallCommand(),
+		newSealPublishCommand(), newSealStatusCommand(), newSealVerifyCommand(), newSealRotateCommand(), newSealInspectCommand())
 	return cmd
 }
 
