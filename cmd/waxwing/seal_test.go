@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,37 @@ func privateFile(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if runtime.GOOS != "windows" && info.Mode() != 0o600 {
 		ts.Fatalf("%s has the mode %v", args[0], info.Mode())
+	}
+}
+
+// TestSealPageCommands: the script seal_docs runs the commands of docs/seal/README.md, in
+// its order.
+func TestSealPageCommands(t *testing.T) {
+	page, err := os.ReadFile("../../docs/seal/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile("testdata/script/seal_docs.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown, run []string
+	for line := range strings.Lines(string(page)) {
+		if line, ok := strings.CutPrefix(line, "    waxwing "); ok {
+			if _, last, ok := strings.Cut(line, "| waxwing "); ok {
+				line = last
+			}
+			line, _, _ = strings.Cut(line, " > ")
+			shown = append(shown, strings.TrimSpace(line))
+		}
+	}
+	for line := range strings.Lines(string(script)) {
+		if line, ok := strings.CutPrefix(line, "exec waxwing "); ok {
+			run = append(run, strings.TrimSpace(line))
+		}
+	}
+	if !slices.Equal(shown, run) {
+		t.Errorf("the page has\n%s\nand the script\n%s", strings.Join(shown, "\n"), strings.Join(run, "\n"))
 	}
 }
 
