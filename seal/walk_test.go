@@ -65,7 +65,6 @@ type walk struct {
 	// What the formulas give.
 	root, chain, pqThere, pqBack [32]byte
 	sent                         []*bus.Message
-	late                         *bus.Message
 	prekey                       map[int][]byte // billing's, by kind
 }
 
