@@ -189,7 +189,7 @@ var named = regexp.MustCompile("`((?:Test|Benchmark|Fuzz)[A-Za-z0-9]+)`")
 func TestSealPagesNameTests(t *testing.T) {
 	there := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)[A-Za-z0-9]+)\(`)
-	for _, dir := range []string{"seal", "outbox", "inbox", "internal", "cmd", "conformance"} {
+	for _, dir := range []string{"seal", "outbox", "inbox", "sqldb", "internal", "cmd", "conformance"} {
 		must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, "_test.go") {
 				return err
