@@ -138,5 +138,5 @@ bench-amqp: build ## Waxwing and RabbitMQ in turn, same client, with ratios
 .PHONY: bench-sdk
 bench-sdk: ## the relay, the inbox beside a bare handler, sagas: on a PostgreSQL that syncs every commit
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/outbox
-	go test -run '^$$' -bench Overhead -timeout 30m ./inbox
+	go test -run '^$$' -bench Overhead -benchtime 25x -timeout 30m ./inbox
 	go test -run '^$$' -bench Transitions -timeout 30m ./saga

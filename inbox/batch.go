@@ -11,15 +11,11 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
 )
 
-const (
-	// batchTime is for how long a transaction takes further messages in.
-	batchTime = 25 * time.Millisecond
-	// batchLocks is, in PostgreSQL, for how long a statement of a batch waits for a lock:
-	// shorter than it takes to find a deadlock, longer than most batches. A wait that
-	// the caller has made shorter stays so.
-	batchLocks = `SELECT CASE WHEN waits = '0' OR waits::interval > '50 milliseconds' THEN set_config('lock_timeout', '50', true) END
-		FROM current_setting('lock_timeout') AS waits`
-)
+// batchLocks is, in PostgreSQL, for how long a statement of a batch waits for a lock:
+// shorter than it takes to find a deadlock, longer than most batches. A wait that the
+// caller has made shorter stays so.
+const batchLocks = `SELECT CASE WHEN waits = '0' OR waits::interval > '50 milliseconds' THEN set_config('lock_timeout', '50', true) END
+	FROM current_setting('lock_timeout') AS waits`
 
 // A member is a message of a batch.
 type member[TX any] struct {
@@ -76,7 +72,7 @@ func (i *Inbox[TX]) members(ds []*bus.Delivery) []member[TX] {
 func (i *Inbox[TX]) tryBatch(ctx context.Context, members []member[TX]) (done int, err error) {
 	start := time.Now()
 	err = i.inBatch(ctx, func(ctx context.Context, tx TX) error {
-		for done < len(members) && (done == 0 || time.Since(start) < batchTime) {
+		for done < len(members) && (done == 0 || time.Since(start) < i.o.batchTime) {
 			if err := i.tryMember(ctx, tx, &members[done]); err != nil {
 				return err
 			}

@@ -298,7 +298,7 @@ func TestBatchesInEachOthersWay(t *testing.T) {
 func TestBatchOfSlowHandlers(t *testing.T) {
 	l, c := newLab(t, sqltest.New(t, "sqlite")), &commits{}
 	l.db = l.db.Hooked(c)
-	in := l.inbox(func(*bus.Delivery) error { time.Sleep(30 * time.Millisecond); return nil })
+	in := l.inbox(func(*bus.Delivery) error { time.Sleep(2 * time.Millisecond); return nil }, inbox.BatchTime(time.Millisecond))
 	l.wantSizes(l.batch(in, msg("a", "a"), msg("b", "b"), msg("c", "c")), 1, 1, 1)
 	if c.n.Load() != 3 {
 		t.Errorf("%d commits", c.n.Load())
@@ -318,7 +318,7 @@ func TestBatchThatLosesItsTransaction(t *testing.T) {
 	} {
 		t.Run(dialect, func(t *testing.T) {
 			l := newLab(t, sqltest.New(t, dialect))
-			in, err := inbox.New(l.db, "billing")
+			in, err := inbox.New(l.db, "billing", inbox.BatchTime(time.Hour))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -419,7 +419,7 @@ func TestBatchLocks(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		in, err := inbox.New(l.db, "billing")
+		in, err := inbox.New(l.db, "billing", inbox.BatchTime(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -95,13 +95,11 @@ func ExampleInbox_ProcessBatch() {
 			}
 			done++
 		}
-		fmt.Println(done, "are done")
 		waiting = waiting[done:]
 	}
 	// Output:
 	// handled o1
 	// handled o2
-	// 3 are done
 }
 
 func ExampleInbox_Run() {

@@ -19,6 +19,7 @@ type options struct {
 	lanes        int
 	perPartition bool
 	batch        int
+	batchTime    time.Duration // for which a transaction takes further messages in
 	identify     func(*bus.Delivery) string
 
 	inPlace, maxAttempts   int
@@ -38,7 +39,7 @@ type options struct {
 
 func defaults() options {
 	return options{
-		lanes: 1, batch: 16, inPlace: 2, maxAttempts: 20, backoffMin: 200 * time.Millisecond, backoffMax: 5 * time.Minute,
+		lanes: 1, batch: 16, batchTime: 25 * time.Millisecond, inPlace: 2, maxAttempts: 20, backoffMin: 200 * time.Millisecond, backoffMax: 5 * time.Minute,
 		retention: 7 * 24 * time.Hour, horizon: 24 * time.Hour, minUp: 10 * time.Minute,
 		poll: 500 * time.Millisecond, cleanEvery: 10 * time.Minute,
 		now: time.Now, rand: rand.Float64, log: slog.Default(),

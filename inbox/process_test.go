@@ -57,7 +57,7 @@ func (l *lab) pass(d time.Duration) {
 func (l *lab) inbox(fail func(m *bus.Delivery) error, opts ...inbox.Option) *inbox.Inbox[*sql.Tx] {
 	l.t.Helper()
 	in, err := inbox.New(l.db, "billing", append([]inbox.Option{
-		inbox.Clock(l.clock), inbox.Rand(func() float64 { return 0 }), inbox.InPlace(1), inbox.Backoff(time.Second, time.Minute), inbox.Logger(slog.New(slog.DiscardHandler)),
+		inbox.BatchTime(time.Hour), inbox.Clock(l.clock), inbox.Rand(func() float64 { return 0 }), inbox.InPlace(1), inbox.Backoff(time.Second, time.Minute), inbox.Logger(slog.New(slog.DiscardHandler)),
 	}, opts...)...)
 	if err != nil {
 		l.t.Fatal(err)

@@ -241,14 +241,25 @@ func ExampleEndpoint_Prepare() {
 func ExampleEndpoint_Run() {
 	c := found()
 	defer c.done()
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	billing := must(seal.New(c.db, c.identity("billing"), c.keys, seal.Pinned(c.root.Public()), seal.Through(c.dir), seal.OneTimeKeys(5)))
+	ctx, cancel := context.WithCancel(context.Background())
+	dir := telling{c.dir, cancel} // ends the example
+	billing := must(seal.New(c.db, c.identity("billing"), c.keys, seal.Pinned(c.root.Public()), seal.Through(dir), seal.OneTimeKeys(5)))
 	fmt.Println(billing.Run(ctx)) // publishes at once, and whenever fewer than half are left
 	fmt.Println(must(c.dir.Status(ctx, "billing")).OneTime)
 	// Output:
 	// <nil>
 	// 5
+}
+
+// telling is a directory that tells when something was published.
+type telling struct {
+	shelf
+	published func()
+}
+
+func (t telling) Publish(ctx context.Context, name string, p directory.Publication) (directory.Status, error) {
+	defer t.published()
+	return t.shelf.Publish(ctx, name, p)
 }
 
 func ExampleEndpoint_Maintain() {

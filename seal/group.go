@@ -25,7 +25,8 @@ type Group[TX any] struct {
 // Group is the group of a name. There need be none yet.
 func (e *Endpoint[TX]) Group(name string) *Group[TX] { return &Group[TX]{e, name} }
 
-// Add adds members. They can open what is sealed from here on.
+// Add adds members. They can open what is sealed from here on. The next message begins a
+// session with each who has none; Maintain fetches what that needs ahead.
 func (g *Group[TX]) Add(ctx context.Context, tx TX, members ...string) error {
 	return g.e.core.addMembers(ctx, g.e.db.Bind(tx), g.name, members)
 }

@@ -308,3 +308,16 @@ func TestGroupOfAnExpired(t *testing.T) {
 		t.Errorf("%d chains", n)
 	}
 }
+
+// TestGroupPrepared: what sessions with members need is fetched ahead.
+func TestGroupPrepared(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	w.change(func(ctx context.Context, tx *sql.Tx) error { return a.Group("readers").Add(ctx, tx, "billing") })
+	w.must(a.Maintain(t.Context()))
+	w.dir.down = errors.New("down")
+	m, keys := w.sealGroup(a, "readers", "k", "text")
+	w.dir.down = nil
+	w.hand(keys, b)
+	w.opens(b, m, "text")
+}

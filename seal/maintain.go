@@ -37,13 +37,32 @@ func (e *Endpoint[TX]) Run(ctx context.Context) error {
 // prekeys, renews those that are older than a week, deletes those that were replaced 30
 // days ago; deletes what is past its time: keys of messages that have not come, messages
 // put aside, sessions that are not used any more; and fetches bundles (Prepare) of the
-// peers of rules. It goes on after an error, and returns all.
+// peers of rules, and of groups' members. It goes on after an error, and returns all.
 func (e *Endpoint[TX]) Maintain(ctx context.Context) error {
 	err := errors.Join(e.Publish(ctx), e.core.clean(ctx))
 	if e.core.dir == nil {
 		return err
 	}
-	return errors.Join(err, e.Prepare(ctx, e.core.routes.peers()...))
+	return errors.Join(err, e.Prepare(ctx, e.core.routes.peers()...), e.core.prepareMembers(ctx))
+}
+
+// prepareMembers fetches bundles of groups' members, for the lane in which they are sent
+// keys.
+func (e *core) prepareMembers(ctx context.Context) error {
+	var members []string
+	err := sqltx.Each(ctx, e.conn, "SELECT DISTINCT member FROM waxwing_seal_member WHERE local = ? AND member <> ?", []any{e.local, e.local}, func(read func(...any) error) error {
+		var m string
+		err := read(&m)
+		members = append(members, m)
+		return err
+	})
+	all := []error{failed(err)}
+	for _, m := range members {
+		if err := e.prepare(ctx, m, e.laneOf(e.local)); err != nil {
+			all = append(all, fmt.Errorf("seal: a bundle of %s: %w", m, err))
+		}
+	}
+	return errors.Join(all...)
 }
 
 // peers are those of rules.
