@@ -37,7 +37,8 @@ func (e *Endpoint[TX]) Run(ctx context.Context) error {
 // prekeys, renews those that are older than a week, deletes those that were replaced 30
 // days ago; deletes what is past its time: keys of messages that have not come, messages
 // put aside, sessions that are not used any more; and fetches bundles (Prepare) of the
-// peers of rules, and of groups' members. It goes on after an error, and returns all.
+// peers of rules, and of groups' members. In SQLite it empties the log, which holds rows as
+// they were. It goes on after an error, and returns all.
 func (e *Endpoint[TX]) Maintain(ctx context.Context) error {
 	err := errors.Join(e.Publish(ctx), e.core.clean(ctx))
 	if e.core.dir == nil {
@@ -143,7 +144,13 @@ func (e *core) clean(ctx context.Context) error {
 			all = append(all, failed(err))
 		}
 	}
-	return errors.Join(append(all, e.cleanSessions(ctx, before(archivedKept)))...)
+	all = append(all, e.cleanSessions(ctx, before(archivedKept)))
+	if e.dialect == sqltx.SQLite {
+		// The log holds rows as they were. Readers that are in its way are no error: the next time.
+		_, err := e.conn.Exec(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+		all = append(all, failed(err))
+	}
+	return errors.Join(all...)
 }
 
 // cleanSessions deletes sessions that are not sealed with and were not used since a
