@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
+	"github.com/waxwing-mq/waxwing/seal/directory"
 )
 
 // A Restore is what Check has found: the database knows less than was published.
@@ -30,7 +31,7 @@ type Behind struct {
 // made anew by the next Publish, counts and logs that, calls OnRestore, and says true.
 // The next Seal begins new sessions. Those that were are kept for opening, but what peers
 // have sealed since then may be lost: they learn of the new session with the first
-// message.
+// message. A directory that does not know the identity yet has no marks of it.
 func (e *Endpoint[TX]) Check(ctx context.Context) (restored bool, err error) {
 	return e.core.check(ctx)
 }
@@ -43,7 +44,7 @@ func (e *core) check(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	marks, err := e.counter.Marks(ctx, e.local) // before the database is read, which only grows
-	if err != nil {
+	if err != nil && !errors.Is(err, directory.ErrNotFound) { // it has not published anything yet
 		return false, fmt.Errorf("seal: the counter: %w", err)
 	}
 	for stream, mark := range marks {
