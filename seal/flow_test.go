@@ -410,3 +410,24 @@ func TestRenew(t *testing.T) {
 		w.opens(a, w.seal(b, "orders", "back"), "back")
 	})
 }
+
+// TestSealedOnce: what Greet returns goes through an outbox with a rule that fits its topic.
+func TestSealedOnce(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders", To("billing.#", "billing")), w.service("billing")
+	w.opens(b, w.seal(a, "billing", "one"), "one")
+	w.opens(a, w.seal(b, "orders", "back"), "back")
+	var out []bus.Message
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) (err error) {
+		if out, err = a.Greet(ctx, tx, "billing"); err == nil {
+			out, err = a.SealEvents(ctx, w.db.Bind(tx), append(out, *w.message("billing.things", "k", "text")))
+		}
+		return err
+	}))
+	d, err := w.open(b, &out[0])
+	w.must(err)
+	if len(d.Body) != 0 {
+		t.Errorf("a greeting of %d bytes", len(d.Body))
+	}
+	w.opens(b, &out[1], "text")
+}

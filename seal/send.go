@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/bus"
@@ -251,6 +252,12 @@ func (c *content) fits() error {
 	return nil
 }
 
+// isControl says whether a message is one of ours already, to a peer's endpoint (Greet,
+// Group.Seal): a pattern may fit its control topic.
+func isControl(m *bus.Message) bool {
+	return strings.HasSuffix(m.Topic, controlSuffix) && m.ContentType == ContentType && isEnvelope(m.Body)
+}
+
 // sealEvents seals what the rules say.
 func (e *core) sealEvents(ctx context.Context, c sqltx.Conn, msgs []bus.Message) ([]bus.Message, error) {
 	var jobs []job
@@ -260,7 +267,7 @@ func (e *core) sealEvents(ctx context.Context, c sqltx.Conn, msgs []bus.Message)
 		m := &msgs[i]
 		r := find(e.routes.out, m.Topic)
 		switch {
-		case r == nil:
+		case r == nil || isControl(m):
 		case r.group != "":
 			if groups[r.group] == nil {
 				names = append(names, r.group)
