@@ -141,11 +141,29 @@ func (r *row) public(size int) Parked {
 // DropDeadLetters deletes the messages that a filter chooses, which has to name at
 // least a consumer or ids, and lets those behind them go on. They are handled by
 // nobody any more, also if the broker sends them again. It returns their ids; with
-// dryRun those that it would delete.
+// dryRun those that it would delete. Of those that are sealed what the endpoint keeps
+// stays until its time ends (seal.KeepParked); the method of Inbox discards it.
 func DropDeadLetters[TX any](ctx context.Context, db *sqldb.DB[TX], f Filter, dryRun bool) (ids []int64, err error) {
 	if f.Consumer == "" && len(f.IDs) == 0 {
 		return nil, errors.New("inbox: say of which consumer, or which, to drop")
 	}
+	return dropAll(ctx, db, f, dryRun, func(context.Context, sqltx.Conn, *row) error { return nil })
+}
+
+// DropDeadLetters is the function of that name, for messages of this consumer. Those that
+// are sealed cannot be opened any more.
+func (i *Inbox[TX]) DropDeadLetters(ctx context.Context, f Filter, dryRun bool) (ids []int64, err error) {
+	f.Consumer = i.consumer
+	return dropAll(ctx, i.db, f, dryRun, func(ctx context.Context, c sqltx.Conn, r *row) error {
+		if err := sqltx.One(ctx, c, "SELECT body FROM waxwing_parked WHERE id = ?", []any{r.id}, &r.d.Body); err != nil {
+			return err
+		}
+		return i.discard(ctx, c, &r.d)
+	})
+}
+
+// dropAll drops what a filter chooses, and calls forget in the transaction of each.
+func dropAll[TX any](ctx context.Context, db *sqldb.DB[TX], f Filter, dryRun bool, forget func(ctx context.Context, c sqltx.Conn, r *row) error) (ids []int64, err error) {
 	for {
 		page, err := chosen(ctx, db, f, len(ids))
 		if err != nil || len(page) == 0 {
@@ -155,7 +173,7 @@ func DropDeadLetters[TX any](ctx context.Context, db *sqldb.DB[TX], f Filter, dr
 			f.After = r.id
 			ok := true
 			if !dryRun {
-				if ok, err = drop(ctx, db, r); err != nil {
+				if ok, err = drop(ctx, db, r, forget); err != nil {
 					return ids, fmt.Errorf("inbox: %w", err)
 				}
 			}
@@ -189,7 +207,7 @@ func chosen[TX any](ctx context.Context, db *sqldb.DB[TX], f Filter, have int) (
 }
 
 // drop deletes a message unless somebody was faster.
-func drop[TX any](ctx context.Context, db *sqldb.DB[TX], r *row) (ok bool, err error) {
+func drop[TX any](ctx context.Context, db *sqldb.DB[TX], r *row, forget func(ctx context.Context, c sqltx.Conn, r *row) error) (ok bool, err error) {
 	err = again(ctx, func() error {
 		return db.InTx(ctx, func(ctx context.Context, tx TX) error {
 			c := db.Bind(tx)
@@ -197,6 +215,9 @@ func drop[TX any](ctx context.Context, db *sqldb.DB[TX], r *row) (ok bool, err e
 			err := sqltx.One(ctx, c, "SELECT state FROM waxwing_parked WHERE id = ?"+db.Dialect().ForUpdate(), []any{r.id}, &state)
 			if err != nil || state != r.state {
 				return errors.Join(err, errNotNow)
+			}
+			if err := forget(ctx, c, r); err != nil {
+				return err
 			}
 			_, err = remove(ctx, c, r, time.Now().UnixMicro())
 			return err

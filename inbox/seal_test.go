@@ -284,6 +284,12 @@ func TestSealedReject(t *testing.T) {
 		}
 		nobody.Handle("orders", "another", func(context.Context, *sql.Tx, *bus.Delivery) error { return errBoom })
 		s.process(nobody, all[2])
+		verdict = inbox.DeadLetter(errBoom)
+		s.process(in, s.seal("orders", "l", "a5")...)
+		s.nothingLeft(1)
+		if ids, err := in.DropDeadLetters(t.Context(), inbox.Filter{}, false); err != nil || len(ids) != 1 {
+			t.Fatal(ids, err)
+		}
 		verdict = nil
 		s.process(in, all[3])
 		s.want("a4")

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/waxwing-mq/waxwing/inbox"
+	"github.com/waxwing-mq/waxwing/seal"
 	"github.com/waxwing-mq/waxwing/sqldb"
 )
 
@@ -21,7 +22,8 @@ func newDLQShowCommand() *cobra.Command {
 		Use:   "show ID",
 		Short: "Show a dead letter with its headers and its body",
 		Long: `Shows all of a message that is put aside: why it failed, how many wait behind it, its
-headers, and its body as it is.`,
+headers, and its body as it is. Of one that is sealed it shows what everybody can see;
+only the consumer that it is sealed to can open it.`,
 		Example: `  waxwing dlq show 17 --dsn sqlite:shop.db
   waxwing dlq show 17 --dsn sqlite:shop.db --output json`,
 		Args: cobra.ExactArgs(1),
@@ -88,6 +90,20 @@ func printLetter(w io.Writer, l *inbox.Parked) error {
 	for _, h := range m.Headers {
 		field("header", h.Name+"="+string(h.Value))
 	}
+	if e, err := seal.ParseEnvelope(m.Body); err == nil {
+		printSealed(field, e, len(m.Body))
+		return nil
+	}
 	_, err := fmt.Fprintf(w, "\n%s\n", m.Body)
 	return err
+}
+
+// printSealed prints the public parts of a sealed body, in place of its bytes.
+func printSealed(field func(name, value string), e *seal.Envelope, size int) {
+	what := fmt.Sprintf("%s, profile %d, %d bytes", e.Kind, e.Profile, size)
+	if e.Kind == seal.KindHandshake {
+		what += fmt.Sprintf(", by %s for %s, lane %d (as it says)", e.Sender, e.Recipient, e.Lane)
+	}
+	field("sealed", what)
+	field("session", fmt.Sprintf("%x", e.Tag))
 }

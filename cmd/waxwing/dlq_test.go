@@ -5,11 +5,18 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/inbox"
+	"github.com/waxwing-mq/waxwing/internal/sealtest"
+	"github.com/waxwing-mq/waxwing/seal"
 	"github.com/waxwing-mq/waxwing/sqldb"
 )
 
@@ -38,4 +45,54 @@ func deadLetters(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	_, err = in.RetryDue(context.Background())
 	ts.Check(err)
+}
+
+// TestShowSealed: of a sealed message that is put aside only public parts are shown.
+func TestShowSealed(t *testing.T) {
+	db, pool, err := sqldb.Open("sqlite:" + filepath.Join(t.TempDir(), "app.db"))
+	if err == nil {
+		err = sqldb.Migrate(t.Context(), db)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	c := sealtest.New(t, time.Now)
+	orders, billing := sealtest.Endpoint(c, db, "orders"), sealtest.Endpoint(c, db, "billing")
+	in, err := inbox.New(db, "billing", inbox.Seal(billing), inbox.Logger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Handle("payments", "", func(_ context.Context, _ *sql.Tx, m *bus.Delivery) error {
+		if string(m.Body) != "card 4111" {
+			t.Errorf("%q", m.Body)
+		}
+		return inbox.DeadLetter(errors.New("no such customer"))
+	})
+	m := bus.Message{Topic: "payments", Key: "k1", ID: "1", Type: "paid", Body: []byte("card 4111"), Headers: []bus.Header{{Name: "tenant", Value: []byte("card 4111")}}}
+	if err := db.InTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error { return orders.Seal(ctx, tx, "billing", &m) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Process(t.Context(), &bus.Delivery{Message: m}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := inbox.ShowDeadLetter(t.Context(), db, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := printLetter(&out, l); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"no such customer", "sealed:        handshake, profile 5", "by orders for billing, lane 1", "content type:  " + seal.ContentType} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not shown", want)
+		}
+	}
+	if strings.Contains(out.String(), "4111") || strings.Contains(out.String(), "WXS") {
+		t.Error("too much is shown")
+	}
+	if t.Failed() {
+		t.Log(out.String())
+	}
 }

@@ -68,17 +68,23 @@ func (c *Company) Identity(name string, lanes int) *seal.Identity {
 	return id
 }
 
-// Endpoint is one of a service that has just started. It has published its keys, unless
-// they are counted: then Check comes first.
-func Endpoint[TX any](c *Company, db *sqldb.DB[TX], name string, opts ...seal.Option) *seal.Endpoint[TX] {
+// Bare is the endpoint of a service that has just started.
+func Bare[TX any](c *Company, db *sqldb.DB[TX], name string, opts ...seal.Option) *seal.Endpoint[TX] {
 	c.t.Helper()
 	ep, err := seal.New(db, c.Identity(name, 2), c.Keys, append([]seal.Option{
 		seal.Pinned(c.Root.Public()), seal.Through(c.Dir), seal.Clock(c.now), seal.OneTimeKeys(8), seal.Logger(slog.New(slog.DiscardHandler)),
 	}, opts...)...)
-	if err == nil {
-		err = ep.Publish(c.t.Context())
-	}
 	if err != nil {
+		c.t.Fatal(err)
+	}
+	return ep
+}
+
+// Endpoint is Bare once it has published its keys.
+func Endpoint[TX any](c *Company, db *sqldb.DB[TX], name string, opts ...seal.Option) *seal.Endpoint[TX] {
+	c.t.Helper()
+	ep := Bare(c, db, name, opts...)
+	if err := ep.Publish(c.t.Context()); err != nil {
 		c.t.Fatal(err)
 	}
 	return ep
