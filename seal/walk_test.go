@@ -218,7 +218,7 @@ func (w *walk) skippedKeys(ep *endpoint) (out []string) {
 			return err
 		}
 		id := ratchet.KeyID{Chain: [32]byte(chain), N: uint32(n), PQ: pq == 1}
-		b, err := w.keys.unwrap(ep.core.skippedRow([16]byte(s.tag), id), wrapped)
+		b, err := w.keys.unwrap(ep.core.skippedRow([16]byte(s.tag), pq, id), wrapped)
 		of := "of " + short(chain)
 		if id.PQ {
 			of = "post-quantum"
