@@ -43,7 +43,7 @@ func (e *core) check(ctx context.Context) (bool, error) {
 	if err := e.ensureIdentity(ctx); err != nil {
 		return false, err
 	}
-	marks, err := e.counter.Marks(ctx, e.local) // before the database is read, which only grows
+	marks, err := e.counter.Marks(ctx, e.local)               // before the database is read, which only grows
 	if err != nil && !errors.Is(err, directory.ErrNotFound) { // it has not published anything yet
 		return false, fmt.Errorf("seal: the counter: %w", err)
 	}
