@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
+	"github.com/waxwing-mq/waxwing/seal/directory"
 )
 
 // A Restore is what Check has found: the database knows less than was published.
@@ -42,8 +43,8 @@ func (e *core) check(ctx context.Context) (bool, error) {
 	if err := e.ensureIdentity(ctx); err != nil {
 		return false, err
 	}
-	marks, err := e.counter.Marks(ctx, e.local) // before the database is read, which only grows
-	if err != nil {
+	marks, err := e.counter.Marks(ctx, e.local)               // before the database is read, which only grows
+	if err != nil && !errors.Is(err, directory.ErrNotFound) { // which knows nothing of an identity that is new
 		return false, fmt.Errorf("seal: the counter: %w", err)
 	}
 	var behind []Behind
