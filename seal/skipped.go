@@ -79,7 +79,29 @@ func (e *core) keepSkipped(ctx context.Context, c sqltx.Conn, tag [16]byte, r *r
 			return err
 		}
 	}
-	return e.pruneSkipped(ctx, c, tag, r.Skipped)
+	if err := e.pruneSkipped(ctx, c, tag, r.Skipped); err != nil {
+		return err
+	}
+	return e.pruneSession(ctx, c, tag)
+}
+
+// sessionSkipped is how many skipped keys are kept of a session, or a group's chain, in
+// all: those of chains that are forgotten stay until their time ends, or others are newer.
+const sessionSkipped = ratchet.MaxChains * ratchet.MaxSkipped
+
+// pruneSession leaves that many.
+func (e *core) pruneSession(ctx context.Context, c sqltx.Conn, tag [16]byte) error {
+	var n, least int64
+	err := sqltx.One(ctx, c, "SELECT COUNT(*) FROM waxwing_seal_skipped WHERE local = ? AND tag = ?", []any{e.local, tag[:]}, &n)
+	if err != nil || n <= sessionSkipped {
+		return failed(err)
+	}
+	err = sqltx.One(ctx, c, "SELECT expires_us FROM waxwing_seal_skipped WHERE local = ? AND tag = ? ORDER BY expires_us DESC LIMIT 1 OFFSET ?",
+		[]any{e.local, tag[:], sessionSkipped - 1}, &least)
+	if err == nil {
+		_, err = c.Exec(ctx, "DELETE FROM waxwing_seal_skipped WHERE local = ? AND tag = ? AND expires_us < ?", e.local, tag[:], least)
+	}
+	return failed(err)
 }
 
 func (e *core) insertSkipped(ctx context.Context, c sqltx.Conn, tag [16]byte, keys []ratchet.SkippedKey) error {
