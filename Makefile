@@ -108,6 +108,7 @@ test: tools check unit bench-compile ## everything that fits into CI: installs, 
 
 .PHONY: test-full
 test-full: tools check unit bench-compile mutants ## everything, in full
+	WAXWING_FULL=1 go test -count=1 -timeout 60m -run TestCrash ./seal
 	cd conformance && WAXWING_FULL=1 go test -count=1 -timeout 60m ./...
 	$(MAKE) kill kill-amqp killmatrix killmatrix-seal sim
 	./scripts/fuzz.sh 30s
@@ -144,3 +145,9 @@ bench-sdk: ## the relay, the inbox beside a bare handler, sagas: on a PostgreSQL
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/outbox
 	go test -run '^$$' -bench Overhead -benchtime 25x -timeout 30m ./inbox
 	go test -run '^$$' -bench Transitions -timeout 30m ./saga
+
+.PHONY: bench-seal
+bench-seal: ## sealing and opening, a ratchet step, a handshake; a sealed outbox beside a plain one
+	go test -run '^$$' -bench 'OneWay|PingPong|Handshake|Hostile' ./seal/ratchet
+	go test -run '^$$' -bench SealOpen ./seal/senderkey
+	go test -run '^$$' -bench Outbox -benchtime 15x -timeout 20m ./bench/seal

@@ -18,7 +18,7 @@ const module = "github.com/waxwing-mq/waxwing/"
 // package has to be added here, which is the moment to think about its place.
 var allowed = map[string][]string{
 	"":                           {"internal/node"},
-	"cmd/waxwing":                {"examples/orders/demo", "inbox", "internal/node", "saga", "seal", "sqldb"},
+	"cmd/waxwing":                {"examples/orders/demo", "inbox", "internal/node", "saga", "seal", "seal/directory", "seal/ratchet", "seal/safetynumber", "seal/senderkey", "sqldb"},
 	"bus":                        {},
 	"bus/amqp":                   {"bus", "internal/killpoint", "internal/lane"},
 	"bus/bustest":                {"bus", "internal/killpoint", "internal/safeguard"},

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,17 +48,18 @@ func readmeSDK(t *testing.T) string {
 	return section
 }
 
-// TestSnippetsCompile: the blocks of Go in docs/patterns and in the README's section
-// on the SDK compile, where the names below are what a program around them has.
+// TestSnippetsCompile: the blocks of Go in docs/patterns, in docs/seal and in the
+// README's section on the SDK compile, where the names below are what a program around
+// them has.
 func TestSnippetsCompile(t *testing.T) {
 	all := snippets("README.md", readmeSDK(t))
-	pages, err := filepath.Glob("docs/patterns/*.md")
+	pages, err := filepath.Glob("docs/[ps]*/*.md")
 	must(t, err)
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		must(t, err)
 		blocks := snippets(page, string(text))
-		if len(blocks) == 0 && filepath.Base(page) != "README.md" {
+		if len(blocks) == 0 && filepath.Dir(page) == "docs/patterns" && filepath.Base(page) != "README.md" {
 			t.Errorf("%s has no block of Go", page)
 		}
 		all = append(all, blocks...)
@@ -105,6 +107,12 @@ var (
 	in *inbox.Inbox[TX]
 	order Order
 	mux *http.ServeMux
+	identityFile, storageKeyFile, rootFile []byte
+	password string
+	id *seal.Identity
+	keys *seal.KeyRing
+	root seal.RootKey
+	dir *directory.Client
 	account func(*http.Request) string
 
 	placeOrder, invoice func(context.Context, TX, Order) error
@@ -122,7 +130,7 @@ var imports = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "json": "encoding/json", "sql": "database/sql", "time": "time",
 	"pgx": "github.com/jackc/pgx/v5", "pgxpool": "github.com/jackc/pgx/v5/pgxpool",
 	"amqp": ours + "/bus/amqp", "bus": ours + "/bus", "idempotency": ours + "/idempotency", "inbox": ours + "/inbox", "kafka": ours + "/bus/kafka",
-	"outbox": ours + "/outbox", "saga": ours + "/saga", "sqldb": ours + "/sqldb", "waxtest": ours + "/waxtest",
+	"outbox": ours + "/outbox", "saga": ours + "/saga", "seal": ours + "/seal", "directory": ours + "/seal/directory", "sqldb": ours + "/sqldb", "waxtest": ours + "/waxtest",
 }
 
 const ours = "github.com/waxwing-mq/waxwing"
@@ -172,4 +180,40 @@ func declared(body *ast.BlockStmt) (names []string) {
 		}
 	}
 	return names
+}
+
+var named = regexp.MustCompile("`((?:Test|Benchmark|Fuzz)[A-Za-z0-9]+)`")
+
+// TestSealPagesNameTests: what docs/seal says is shown by a test is, as far as there is a
+// test of that name.
+func TestSealPagesNameTests(t *testing.T) {
+	there := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)[A-Za-z0-9]+)\(`)
+	for _, dir := range []string{"seal", "outbox", "inbox", "sqldb", "internal", "cmd", "conformance"} {
+		must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, m := range declared.FindAllSubmatch(text, -1) {
+				there[string(m[1])] = true
+			}
+			return err
+		}))
+	}
+	pages, err := filepath.Glob("docs/seal/*.md")
+	must(t, err)
+	n := 0
+	for _, page := range append(pages, "docs/patterns/seal.md") {
+		text, err := os.ReadFile(page)
+		must(t, err)
+		for _, m := range named.FindAllSubmatch(text, -1) {
+			if n++; !there[string(m[1])] {
+				t.Errorf("%s names %s, which is not there", page, m[1])
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("%d tests are named", n)
+	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/waxwing-mq/waxwing/inbox"
 	"github.com/waxwing-mq/waxwing/outbox"
 	"github.com/waxwing-mq/waxwing/saga"
+	"github.com/waxwing-mq/waxwing/seal"
 	"github.com/waxwing-mq/waxwing/sqldb"
 )
 
@@ -76,7 +77,7 @@ func sdkMetrics(t *testing.T) map[string]string {
 	t.Cleanup(func() { pool.Close() })
 	must(t, sqldb.Migrate(t.Context(), db))
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(busyRelay(t, db), busyInbox(t, db), busyEngine(t, db))
+	registry.MustRegister(busyRelay(t, db), busyInbox(t, db), busyEngine(t, db), idleEndpoint(t, db))
 	families, err := registry.Gather()
 	must(t, err)
 	out := map[string]string{}
@@ -129,6 +130,21 @@ func busyInbox(t *testing.T, db *sqldb.DB[*sql.Tx]) prometheus.Collector {
 	in.Handle("orders", "", func(context.Context, *sql.Tx, *bus.Delivery) error { return inbox.DeadLetter(nil) })
 	must(t, in.Process(t.Context(), &bus.Delivery{Message: bus.Message{Topic: "orders", Key: "o1", ID: "1"}}))
 	return in.Collector()
+}
+
+// idleEndpoint is the collector of an endpoint of seal, which tells all from the start.
+func idleEndpoint(t *testing.T, db *sqldb.DB[*sql.Tx]) prometheus.Collector {
+	id, err := seal.NewIdentity("orders")
+	must(t, err)
+	id, err = id.SelfSigned(1, time.Now().Add(time.Hour))
+	must(t, err)
+	key, err := seal.NewStorageKey(1)
+	must(t, err)
+	keys, err := seal.NewKeyRing(key)
+	must(t, err)
+	ep, err := seal.New(db, id, keys, seal.TOFU())
+	must(t, err)
+	return ep.Collector()
 }
 
 // busyEngine is the collector of an engine of which one saga is under way, one was

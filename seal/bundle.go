@@ -49,10 +49,11 @@ func (e *Endpoint[TX]) Prepare(ctx context.Context, peers ...string) error {
 // prepare fetches a bundle if one is needed.
 func (e *core) prepare(ctx context.Context, peer string, lane int) error {
 	var have int
-	err := sqltx.One(ctx, e.conn, "SELECT (SELECT COUNT(*) FROM waxwing_seal_session WHERE local = ? AND remote = ? AND lane = ? AND slot = 0)"+
-		" + (SELECT COUNT(*) FROM waxwing_seal_bundle WHERE local = ? AND remote = ? AND lane = ? AND fetched_us > ?)",
-		[]any{e.local, peer, lane, e.local, peer, lane, e.now().Add(-bundleKept).UnixMicro()}, &have)
+	err := sqltx.One(ctx, e.conn, "SELECT COUNT(*) FROM waxwing_seal_session WHERE local = ? AND remote = ? AND lane = ? AND slot = 0", []any{e.local, peer, lane}, &have)
 	if err != nil || have > 0 {
+		return failed(err)
+	}
+	if b, err := e.fetched(ctx, e.conn, peer, lane); err != nil || b != nil {
 		return err
 	}
 	if e.dir == nil {
@@ -62,7 +63,7 @@ func (e *core) prepare(ctx context.Context, peer string, lane int) error {
 	if err != nil {
 		return err
 	}
-	cert, _, err := e.believe(ctx, e.conn, b.Certificate, peer)
+	cert, err := e.usable(ctx, e.conn, &b, peer)
 	if err != nil {
 		return err
 	}
@@ -88,16 +89,49 @@ func (e *core) dropBundle(ctx context.Context, c sqltx.Conn, peer string, lane i
 	return failed(err)
 }
 
+// usable says whether a bundle begins a session: not with a certificate that has ended
+// since it was fetched, nor with keys that are not signed.
+func (e *core) usable(ctx context.Context, c sqltx.Conn, b *directory.Bundle, peer string) (*Certificate, error) {
+	cert, _, err := e.believe(ctx, c, b.Certificate, peer)
+	if err != nil {
+		return nil, err
+	}
+	public, err := bundleOf(*b, cert.Key)
+	if err != nil {
+		return nil, err
+	}
+	return cert, translated(public.Verify(e.profile))
+}
+
+// fetched is the bundle that was fetched ahead, nil if there is none that can be used.
+func (e *core) fetched(ctx context.Context, c sqltx.Conn, peer string, lane int) (*directory.Bundle, error) {
+	var raw []byte
+	err := sqltx.One(ctx, c, "SELECT bundle FROM waxwing_seal_bundle WHERE local = ? AND remote = ? AND lane = ? AND fetched_us > ?",
+		[]any{e.local, peer, lane, e.now().Add(-bundleKept).UnixMicro()}, &raw)
+	if errors.Is(err, sqltx.ErrNoRows) {
+		return nil, nil
+	}
+	var b directory.Bundle
+	if err == nil {
+		err = json.Unmarshal(raw, &b)
+	}
+	if err != nil {
+		return nil, failed(err)
+	}
+	if _, err := e.usable(ctx, c, &b, peer); errors.As(err, new(*fault)) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return &b, nil
+}
+
 // bundle is the bundle that was fetched ahead, or is fetched now.
 func (e *core) bundle(ctx context.Context, c sqltx.Conn, peer string, lane int) (b directory.Bundle, err error) {
-	var raw []byte
-	err = sqltx.One(ctx, c, "SELECT bundle FROM waxwing_seal_bundle WHERE local = ? AND remote = ? AND lane = ? AND fetched_us > ?",
-		[]any{e.local, peer, lane, e.now().Add(-bundleKept).UnixMicro()}, &raw)
-	if err == nil {
-		return b, failed(json.Unmarshal(raw, &b))
-	}
-	if !errors.Is(err, sqltx.ErrNoRows) {
-		return b, failed(err)
+	if ahead, err := e.fetched(ctx, c, peer, lane); err != nil {
+		return b, err
+	} else if ahead != nil {
+		return *ahead, nil
 	}
 	if e.dir == nil {
 		return b, text(ErrNoSession, "with "+peer+", and no directory to begin one by (Through)")

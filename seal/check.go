@@ -31,7 +31,7 @@ type Behind struct {
 // made anew by the next Publish, counts and logs that, calls OnRestore, and says true.
 // The next Seal begins new sessions. Those that were are kept for opening, but what peers
 // have sealed since then may be lost: they learn of the new session with the first
-// message.
+// message. A directory that does not know the identity yet has no marks of it.
 func (e *Endpoint[TX]) Check(ctx context.Context) (restored bool, err error) {
 	return e.core.check(ctx)
 }
@@ -44,8 +44,13 @@ func (e *core) check(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	marks, err := e.counter.Marks(ctx, e.local)               // before the database is read, which only grows
-	if err != nil && !errors.Is(err, directory.ErrNotFound) { // which knows nothing of an identity that is new
+	if err != nil && !errors.Is(err, directory.ErrNotFound) { // it has not published anything yet
 		return false, fmt.Errorf("seal: the counter: %w", err)
+	}
+	for stream, mark := range marks {
+		if stream >= streamsMax || mark > markMax {
+			return false, fmt.Errorf("seal: the counter says that stream %d is at %d: that is not believed", stream, mark)
+		}
 	}
 	var behind []Behind
 	err = e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) (err error) {
@@ -74,6 +79,10 @@ func (e *core) check(ctx context.Context) (bool, error) {
 	e.onRestore(Restore{e.local, behind})
 	return true, nil
 }
+
+// markMax is above what anybody has sealed. A sequence goes on beyond the counter's, and must
+// not run out.
+const markMax = 1 << 60
 
 // compare finds the streams that the counter knows more of than the database.
 func (e *core) compare(ctx context.Context, c sqltx.Conn, marks map[uint32]uint64) (out []Behind, err error) {
@@ -124,6 +133,7 @@ func (e *core) beginAnew(ctx context.Context, c sqltx.Conn, behind []Behind) err
 		"UPDATE waxwing_seal_sender SET group_version = -1, version = version + 1 WHERE local = ?",
 		"DELETE FROM waxwing_seal_bundle WHERE local = ?",
 		"UPDATE waxwing_seal_identity SET renew = 1 WHERE name = ?",
+		fmt.Sprintf("UPDATE waxwing_seal_prekey SET published = %d WHERE local = ?", publishedBefore),
 	} {
 		if _, err := c.Exec(ctx, q, e.local); err != nil {
 			return err

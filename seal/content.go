@@ -125,13 +125,15 @@ func stays(name string) bool {
 	return false
 }
 
-// split divides headers into those that stay and those that are sealed.
+// split divides headers into those that stay and those that are sealed. Ours are neither:
+// they are of another message.
 func split(headers []bus.Header) (outside, inside []bus.Header) {
 	for _, h := range headers {
 		switch {
+		case h.Name == HeaderFrom || h.Name == HeaderSealed:
 		case stays(h.Name):
 			outside = append(outside, h)
-		case h.Name != HeaderFrom:
+		default:
 			inside = append(inside, h)
 		}
 	}

@@ -121,7 +121,8 @@ func (f *FileCounter) write(all map[string]map[uint32]uint64) (err error) {
 
 // Counted is a publisher for a relay that raises a counter, once for each batch and
 // before that is sent, to what the sealed messages in it say. If the counter cannot be
-// raised, nothing is sent.
+// raised, nothing is sent. What somebody else has sealed, and is only passed on, counts as
+// theirs: a directory refuses that to another user.
 func Counted(to bus.Publisher, c Counter) bus.Publisher { return counted{to, c} }
 
 type counted struct {
@@ -133,7 +134,7 @@ func (p counted) Publish(ctx context.Context, msgs []bus.Message) error {
 	marks := map[string]map[uint32]uint64{}
 	for i := range msgs {
 		name, stream, seq, ok := parseSealed(msgs[i].Header(HeaderSealed))
-		if !ok {
+		if !ok || !isEnvelope(msgs[i].Body) { // a header alone may have been copied from anywhere
 			continue
 		}
 		if marks[name] == nil {

@@ -20,14 +20,15 @@
 // key, and how many there are says the certificate. Services that talk to each other
 // should have the same number: a session renews its keys (a step of the Diffie-Hellman
 // ratchet) when both sides use it. Messages that come out of order leave the keys of
-// those before them in a table of their own, for a time (SkippedFor).
+// those before them in a table of their own, for a time (KeepSkipped).
 //
 // # Restores
 //
 // A database that is restored from a backup, or a replica that has lost the last
 // transactions, would use keys again. Counted wraps the relay's publisher and keeps,
 // outside of the database, how far each stream of messages was published; Check, at
-// start, compares, and begins everything anew if the database is behind.
+// start, compares, and begins everything anew if the database is behind. A process that
+// goes on while its database is exchanged does not know of it: start all anew, or Check.
 //
 // # What it is not
 //

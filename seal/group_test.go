@@ -321,3 +321,55 @@ func TestGroupPrepared(t *testing.T) {
 	w.hand(keys, b)
 	w.opens(b, m, "text")
 }
+
+// TestKeysOfOthersStay: a tag that a peer has chosen does not delete what was kept under
+// somebody else's tag.
+func TestKeysOfOthersStay(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	late := w.seal(a, "billing", "late")
+	w.opens(b, w.seal(a, "billing", "early"), "early")
+	env, err := ParseEnvelope(late.Body)
+	w.must(err)
+	evil := w.service("evil")
+	w.change(func(ctx context.Context, tx *sql.Tx) error { return evil.Group("g").Add(ctx, tx, "billing") })
+	for i := range groupStates + 3 {
+		d := distribution{group: "g", instance: "0", tag: newTag()}
+		if i == 0 {
+			d.tag = env.Tag
+		}
+		s := &sender{name: "g", tag: d.tag}
+		s, err := evil.core.newChain(t.Context(), w.db.Conn(), nil, "g", 0)
+		w.must(err)
+		d.key = s.state.Distribution()
+		m := &bus.Message{Topic: "billing.seal", ID: fmt.Sprint(i), Body: d.encode()}
+		w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error {
+			return evil.core.sealAll(ctx, w.db.Bind(tx), []job{{to: "billing", kind: contentDistribution, m: m}})
+		}))
+		_, err = w.open(b, m)
+		w.must(err)
+		w.later(time.Second)
+	}
+	if n := w.count("receiver", "local = 'billing'"); n != groupStates {
+		t.Errorf("%d chains", n)
+	}
+	w.opens(b, late, "late")
+}
+
+// TestDamagedKeyChangesNothing: an Open that fails leaves the database as it was.
+func TestDamagedKeyChangesNothing(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	m := &bus.Message{Topic: "billing.seal", ID: "x", Body: []byte("no key")}
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error {
+		return a.core.sealAll(ctx, w.db.Bind(tx), []job{{to: "billing", kind: contentDistribution, m: m}})
+	}))
+	before := w.dump()
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error {
+		w.want(b.Open(ctx, tx, &bus.Delivery{Message: *m}), ErrMismatch)
+		return nil
+	}))
+	if !before.same(w.dump()) {
+		t.Error("the database has changed")
+	}
+}

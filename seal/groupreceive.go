@@ -59,7 +59,7 @@ func (e *core) openGroup(ctx context.Context, c sqltx.Conn, env *Envelope, m *bu
 	got, err := r.state.Open(env.Body, nil)
 	var need *ratchet.NeedKeys
 	if errors.As(err, &need) {
-		keys, kerr := e.skippedKeys(ctx, c, env.Tag, need.IDs)
+		keys, kerr := e.skippedKeys(ctx, c, env.Tag, groupKeys, need.IDs)
 		if kerr != nil {
 			return nil, kerr
 		}
@@ -86,18 +86,27 @@ func (e *core) openGroup(ctx context.Context, c sqltx.Conn, env *Envelope, m *bu
 	if n != 1 {
 		return nil, text(ErrConflict, "a group's chain has changed")
 	}
-	return o, e.keepSkipped(ctx, c, env.Tag, &ratchet.Opened{Skipped: got.Skipped, Used: got.Used})
+	return o, e.keepSkipped(ctx, c, env.Tag, groupKeys, &ratchet.Opened{Skipped: got.Skipped, Used: got.Used})
+}
+
+// groupKey reads what brings a group's key.
+func groupKey(body []byte) (distribution, *senderkey.Receiver, error) {
+	d, err := decodeDistribution(body)
+	if err != nil {
+		return d, nil, err
+	}
+	state, err := senderkey.ProcessDistribution(d.key)
+	if err != nil {
+		return d, nil, because(ErrMismatch, err)
+	}
+	return d, state, nil
 }
 
 // learn takes a group's key from a peer. One that is known already stays as it is.
 func (e *core) learn(ctx context.Context, c sqltx.Conn, from string, until int64, body []byte) error {
-	d, err := decodeDistribution(body)
+	d, state, err := groupKey(body)
 	if err != nil {
 		return err
-	}
-	state, err := senderkey.ProcessDistribution(d.key)
-	if err != nil {
-		return because(ErrMismatch, err)
 	}
 	n, err := c.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_receiver", "local", "tag", "remote", "name", "instance", "lane", "version", "wrap_id", "state", "born_us", "until_us"),
 		e.local, d.tag[:], from, d.group, d.instance, d.lane, 1, int64(e.keys.active), e.keys.wrap(e.receiverRow(d.tag), state.Encode()), e.nowUS(), until)
@@ -121,10 +130,11 @@ func (e *core) forgetChains(ctx context.Context, c sqltx.Conn, from string, d di
 		return failed(err)
 	}
 	for _, tag := range old {
-		for _, table := range []string{"waxwing_seal_receiver", "waxwing_seal_skipped"} {
-			if _, err := c.Exec(ctx, "DELETE FROM "+table+" WHERE local = ? AND tag = ?", e.local, tag); err != nil {
-				return failed(err)
-			}
+		if _, err := c.Exec(ctx, "DELETE FROM waxwing_seal_receiver WHERE local = ? AND tag = ?", e.local, tag); err != nil {
+			return failed(err)
+		}
+		if err := e.deleteSkipped(ctx, c, tag, groupKeys); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -140,7 +140,7 @@ func (e *core) sealLane(ctx context.Context, c sqltx.Conn, name string, lane int
 // upToDate replaces a chain that is too old, or known to somebody who is no member any
 // more, and has members know it who do not.
 func (e *core) upToDate(ctx context.Context, c sqltx.Conn, s *sender, name string, lane int, version int64, n int) (*sender, []bus.Message, error) {
-	worn := s != nil && (s.sent+int64(n) > int64(e.groupMessages) || e.now().Sub(time.UnixMicro(s.born)) > e.groupAge)
+	worn := s != nil && (e.marks.beyond(s.state.SendIndex()) || s.sent+int64(n) > int64(e.groupMessages) || e.now().Sub(time.UnixMicro(s.born)) > e.groupAge)
 	if s != nil && !worn && s.group == version {
 		return s, nil, nil
 	}

@@ -37,7 +37,8 @@ func (e *Endpoint[TX]) Run(ctx context.Context) error {
 // prekeys, renews those that are older than a week, deletes those that were replaced 30
 // days ago; deletes what is past its time: keys of messages that have not come, messages
 // put aside, sessions that are not used any more; and fetches bundles (Prepare) of the
-// peers of rules, and of groups' members. It goes on after an error, and returns all.
+// peers of rules, and of groups' members. In SQLite it empties the log, which holds rows as
+// they were. It goes on after an error, and returns all.
 func (e *Endpoint[TX]) Maintain(ctx context.Context) error {
 	err := errors.Join(e.Publish(ctx), e.core.clean(ctx))
 	if e.core.dir == nil {
@@ -102,6 +103,9 @@ func (e *core) publishAll(ctx context.Context) error {
 	if err != nil {
 		return failed(err)
 	}
+	// Without new keys of both kinds another process has just published them: it has
+	// replaced what waited, and these must not be.
+	replace = replace && len(p.OneTime) > 0 && len(p.OneTimeKEM) > 0
 	p.Replace = replace
 	if s, err = e.dir.Publish(ctx, e.local, p); err != nil {
 		return fmt.Errorf("seal: the directory: %w", err)
@@ -109,7 +113,7 @@ func (e *core) publishAll(ctx context.Context) error {
 	e.m.waiting.Set(float64(s.OneTime))
 	for len(ids) > 0 {
 		n := min(len(ids), rowsPerInsert)
-		if _, err := e.conn.Exec(ctx, "UPDATE waxwing_seal_prekey SET published = 1 WHERE local = ? AND id IN ("+sqltx.Marks(n)+")",
+		if _, err := e.conn.Exec(ctx, "UPDATE waxwing_seal_prekey SET published = 1 WHERE local = ? AND published = 0 AND id IN ("+sqltx.Marks(n)+")",
 			append([]any{e.local}, ids[:n]...)...); err != nil {
 			return failed(err)
 		}
@@ -143,7 +147,13 @@ func (e *core) clean(ctx context.Context) error {
 			all = append(all, failed(err))
 		}
 	}
-	return errors.Join(append(all, e.cleanSessions(ctx, before(archivedKept)))...)
+	all = append(all, e.cleanSessions(ctx, before(archivedKept)), e.cleanEnded(ctx, before(certGrace)))
+	if e.dialect == sqltx.SQLite {
+		// The log holds rows as they were. Readers that are in its way are no error: the next time.
+		_, err := e.conn.Exec(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+		all = append(all, failed(err))
+	}
+	return errors.Join(all...)
 }
 
 // cleanSessions deletes sessions that are not sealed with and were not used since a
@@ -184,6 +194,37 @@ func (e *core) cleanSessions(ctx context.Context, before int64) error {
 	return nil
 }
 
+// cleanEnded deletes sessions that are sealed with and whose certificates ended so long ago
+// that nothing opens any more: also of a peer that nothing is sealed to again.
+func (e *core) cleanEnded(ctx context.Context, before int64) error {
+	var tags [][]byte
+	err := sqltx.Each(ctx, e.conn, "SELECT tag FROM waxwing_seal_session WHERE local = ? AND slot = 0 AND until_us < ? LIMIT 1000", []any{e.local, before},
+		func(read func(...any) error) error {
+			var tag []byte
+			err := read(&tag)
+			tags = append(tags, tag)
+			return err
+		})
+	if err != nil {
+		return failed(err)
+	}
+	for _, tag := range tags {
+		err := e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) error {
+			if err := e.keepSequencesOf(ctx, c, "waxwing_seal_session", " AND tag = ?", tag); err != nil {
+				return err
+			}
+			if _, err := c.Exec(ctx, "DELETE FROM waxwing_seal_session WHERE local = ? AND tag = ?", e.local, tag); err != nil {
+				return err
+			}
+			return e.deleteSkipped(ctx, c, tag, sessionKeys)
+		})
+		if err != nil {
+			return failed(err)
+		}
+	}
+	return nil
+}
+
 // A lane of a peer.
 type lane struct {
 	remote string
@@ -209,7 +250,6 @@ func (e *core) deleteSession(ctx context.Context, tag []byte) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		_, err = c.Exec(ctx, "DELETE FROM waxwing_seal_skipped WHERE local = ? AND tag = ?", e.local, tag)
-		return err
+		return e.deleteSkipped(ctx, c, tag, sessionKeys)
 	}))
 }

@@ -1,6 +1,10 @@
 package seal
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/waxwing-mq/waxwing/seal/ratchet"
+)
 
 // marks are how far this process has used sending chains, whatever has become of the
 // transactions: a number that was rolled back is not used again.
@@ -23,6 +27,17 @@ func (m *marks) from(chain [32]byte) uint32 {
 	defer m.mu.Unlock()
 	return m.next[chain]
 }
+
+// beyond says whether so many numbers of a chain were rolled back that it has to begin anew:
+// it cannot be moved past them, or who opens could not follow.
+func (m *marks) beyond(chain [32]byte, n uint32) bool {
+	from := m.from(chain)
+	return from > n && from-n > rolledBackMax
+}
+
+// rolledBackMax is how many numbers of a chain are skipped at once. As many may be missing
+// in front of them.
+const rolledBackMax = ratchet.MaxJump / 2
 
 // used notes a number of a chain, before what was made with it is shown to anybody.
 func (m *marks) used(chain [32]byte, n uint32) {

@@ -93,7 +93,8 @@ func Pinned(roots ...RootKey) Option { return func(o *options) { o.roots = appen
 
 // TOFU trusts on first use: also certificates that are self-signed, if the peer's key
 // is the one that was seen first. A key that has changed is refused until Forget. Who
-// controls the directory at the first use is trusted for ever: compare SafetyNumber.
+// controls the directory at the first use, or sends something under the name before its
+// owner does, is trusted for ever: compare SafetyNumber.
 func TOFU() Option { return func(o *options) { o.tofu = true } }
 
 // VerifiedOnly trusts only peers that Verify was called for.
@@ -113,7 +114,9 @@ func Profile(p ratchet.Profile) Option { return func(o *options) { o.profile = p
 
 // Instance names the producer among those that share an identity and do not share the
 // database: each has sender keys of its own in a group. By default "0". Names must be
-// few, and stay.
+// few, and stay. Such a producer only sends: prekeys, and what they open, are of one
+// database. It has no directory to be counted by (CountedBy), where streams of all have the
+// same numbers, but a FileCounter of its own.
 func Instance(name string) Option { return func(o *options) { o.instance = name } }
 
 // KeepSkipped is for how long the keys are kept of messages that were overtaken by

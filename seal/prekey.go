@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,10 @@ const (
 	prekeyLastResort = 4
 )
 
+// publishedBefore is what the column published says of keys of before a restore: who began
+// a session with one may have gone on with us, in a way that the database has forgotten.
+const publishedBefore = 2
+
 func (e *core) prekeyRow(id uint32) []byte {
 	return rowID("prekey", e.local, strconv.FormatUint(uint64(id), 10))
 }
@@ -30,21 +35,22 @@ type handshakeKeys struct {
 	ratchet.Prekeys
 	oneTime    []uint32 // those that are used once
 	lastResort bool
+	setBack    bool // they are of before a restore
 }
 
 // prekeys reads the keys that a handshake names. It returns ErrExpired if the signed one
 // is gone, and ErrDuplicate if another is: it was used.
 func (e *core) prekeys(ctx context.Context, c sqltx.Conn, h *ratchet.Handshake) (*handshakeKeys, error) {
 	type found struct {
-		kind   int
-		secret []byte
+		kind, published int
+		secret          []byte
 	}
 	rows := map[uint32]found{}
-	err := sqltx.Each(ctx, c, "SELECT id, kind, secret FROM waxwing_seal_prekey WHERE local = ? AND id IN (?, ?, ?)",
+	err := sqltx.Each(ctx, c, "SELECT id, kind, published, secret FROM waxwing_seal_prekey WHERE local = ? AND id IN (?, ?, ?)",
 		[]any{e.local, int64(h.SignedID), int64(h.OneTimeID), int64(h.KEMID)}, func(read func(...any) error) error {
 			var id int64
 			var f found
-			err := read(&id, &f.kind, &f.secret)
+			err := read(&id, &f.kind, &f.published, &f.secret)
 			rows[uint32(id)] = f
 			return err
 		})
@@ -66,7 +72,7 @@ func (e *core) prekeys(ctx context.Context, c sqltx.Conn, h *ratchet.Handshake) 
 	if err != nil {
 		return nil, err
 	}
-	k.Signed = ratchet.PrivateKey(b)
+	k.Signed, k.setBack = ratchet.PrivateKey(b), rows[h.SignedID].published == publishedBefore
 	if h.OneTimeID != 0 {
 		if b, err = secret(h.OneTimeID, ErrDuplicate, prekeyOneTime); err != nil {
 			return nil, err
@@ -137,9 +143,13 @@ func (e *core) deleteOneTime(ctx context.Context, c sqltx.Conn, ids []uint32) (n
 
 // ensureIdentity makes the identity's row.
 func (e *core) ensureIdentity(ctx context.Context) error {
-	_, err := e.conn.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew"), e.local, 0, []byte{}, 1, 0)
+	_, err := e.conn.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew", "signer"), e.local, 0, []byte{}, 1, 0, []byte{})
 	return failed(err)
 }
+
+// forgottenMax is how many ids a database that was set back can have forgotten. There are
+// 2^32, which a directory must not be able to use up.
+const forgottenMax = 1 << 24
 
 // A stock is what has to be made of prekeys.
 type stock struct {
@@ -153,11 +163,19 @@ type stock struct {
 func (e *core) makePrekeys(ctx context.Context, c sqltx.Conn, s directory.Status) (replace bool, err error) {
 	var k stock
 	var renew int
-	if err := sqltx.One(ctx, c, "SELECT next_id, renew FROM waxwing_seal_identity WHERE name = ?"+e.dialect.ForUpdate(), []any{e.local}, &k.next, &renew); err != nil {
+	var signer []byte
+	if err := sqltx.One(ctx, c, "SELECT next_id, renew, signer FROM waxwing_seal_identity WHERE name = ?"+e.dialect.ForUpdate(), []any{e.local}, &k.next, &renew, &signer); err != nil {
 		return false, err
+	}
+	self := e.self.certificate.Key
+	if len(signer) > 0 && !bytes.Equal(signer, self[:]) { // what waits at the directory is signed by the old key
+		renew = 1
 	}
 	k.renew = renew == 1
 	for _, id := range []uint32{s.OneTimeIDMax, s.OneTimeKEMIDMax, s.SignedID, s.LastResortID} { // of before a restore
+		if int64(id)-k.next > forgottenMax {
+			return false, fmt.Errorf("seal: the directory has a prekey %d, and the last that was made is %d: that is not believed", id, k.next-1)
+		}
 		k.next = max(k.next, int64(id)+1)
 	}
 	old := e.now().Add(-oneTimeKept).UnixMicro()
@@ -185,7 +203,7 @@ func (e *core) makePrekeys(ctx context.Context, c sqltx.Conn, s directory.Status
 		}
 		k.rows = k.rows[n:]
 	}
-	_, err = c.Exec(ctx, "UPDATE waxwing_seal_identity SET next_id = ?, renew = ? WHERE name = ?", k.next, renew, e.local)
+	_, err = c.Exec(ctx, "UPDATE waxwing_seal_identity SET next_id = ?, renew = ?, signer = ? WHERE name = ?", k.next, renew, self[:], e.local)
 	return k.replace, err
 }
 

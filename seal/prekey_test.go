@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/bus"
+	"github.com/waxwing-mq/waxwing/seal/directory"
 )
 
 // TestOneTimeKeys: a one-time key goes in the transaction of the first message that is
@@ -228,4 +230,79 @@ func TestArchived(t *testing.T) {
 	if n, m := w.count("session", "local = 'billing'"), w.count("session", "local = 'billing' AND slot = 0"); n != 1 || m != 1 {
 		t.Errorf("%d sessions, %d sealed with", n, m)
 	}
+}
+
+// TestBundleThatEnded: a bundle that was fetched ahead, and whose certificate has ended,
+// does not stand in the way of the peer's next one.
+func TestBundleThatEnded(t *testing.T) {
+	w := quick(t)
+	renew := func(d time.Duration) {
+		id, err := NewIdentity("billing")
+		w.must(err)
+		if old := w.ids["billing"]; old != nil {
+			id = old
+		}
+		c, err := w.root.Issue(Certificate{Name: "billing", Key: id.Key(), Lanes: 1, NotBefore: w.now(), NotAfter: w.now().Add(d)})
+		w.must(err)
+		w.ids["billing"], err = id.WithCertificate(c)
+		w.must(err)
+	}
+	renew(24 * time.Hour)
+	w.service("billing")
+	a := w.service("orders")
+	w.must(a.Prepare(t.Context(), "billing"))
+	w.later(48 * time.Hour)
+	renew(24 * time.Hour)
+	b := w.service("billing")
+	w.opens(b, w.seal(a, "billing", "one"), "one")
+}
+
+// TestBundleThatIsNoGood: a bundle that begins no session is not kept.
+func TestBundleThatIsNoGood(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	w.dir.lie = func(_ string, b *directory.Bundle) {
+		k := *b.KEM
+		k.Signature = slices.Clone(k.Signature)
+		k.Signature[5] ^= 1
+		b.KEM = &k
+	}
+	w.want(a.Prepare(t.Context(), "billing"), ErrUntrusted)
+	w.dir.lie = nil
+	w.opens(b, w.seal(a, "billing", "one"), "one")
+}
+
+// TestStatusIsNotBelieved: a directory cannot use all ids up.
+func TestStatusIsNotBelieved(t *testing.T) {
+	w := quick(t)
+	a := w.service("orders")
+	w.dir.ids["orders"].max = 1<<32 - 120
+	if err := a.Publish(t.Context()); err == nil {
+		t.Error("it is believed")
+	}
+	w.dir.ids["orders"].max = 4
+	w.must(a.Publish(t.Context()))
+}
+
+// TestEnded: a session that cannot be used any more leaves nothing but its sequence.
+func TestEnded(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	late := w.seal(a, "billing", "late")
+	w.opens(b, w.seal(a, "billing", "one"), "one")
+	w.later(372*24*time.Hour - time.Hour)
+	w.must(errors.Join(a.core.clean(t.Context()), b.core.clean(t.Context())))
+	if n := w.count("session", "slot = 0"); n != 2 {
+		t.Errorf("%d sessions", n)
+	}
+	w.later(2 * time.Hour)
+	w.must(errors.Join(a.core.clean(t.Context()), b.core.clean(t.Context())))
+	if n, m := w.count("session", "1 = 1"), w.count("skipped", "1 = 1"); n+m != 0 {
+		t.Errorf("%d sessions, %d keys", n, m)
+	}
+	if w.count("stream", "local = 'orders' AND low = 2") != 1 {
+		t.Error("the sequence is forgotten")
+	}
+	_, err := w.open(b, late)
+	w.want(err, ErrExpired)
 }

@@ -20,8 +20,12 @@ type opened struct {
 
 // apply puts a message back.
 func (o *opened) apply(d *bus.Delivery) {
-	outside, _ := split(d.Headers)
-	headers := slices.Clone(outside)
+	var headers []bus.Header
+	for _, h := range d.Headers {
+		if stays(h.Name) {
+			headers = append(headers, h)
+		}
+	}
 	for _, h := range o.headers {
 		if !stays(h.Name) && h.Name != HeaderFrom { // the sender has not put such ones inside
 			headers = append(headers, h)
@@ -59,7 +63,7 @@ func (e *core) openDelivery(ctx context.Context, c sqltx.Conn, d *bus.Delivery) 
 		e.m.failed(err)
 		return err
 	}
-	d.Headers = slices.DeleteFunc(slices.Clone(d.Headers), func(h bus.Header) bool { return h.Name == HeaderFrom })
+	d.Headers = slices.DeleteFunc(slices.Clone(d.Headers), func(h bus.Header) bool { return h.Name == HeaderFrom || h.Name == HeaderSealed })
 	return nil
 }
 
@@ -81,9 +85,10 @@ func (e *core) open(ctx context.Context, c sqltx.Conn, m *bus.Message, from []st
 	return nil, err
 }
 
-// passed says whether an error can be that of a message which its session has passed.
+// passed says whether an error can be that of a message which its session has passed, or
+// whose sender was trusted when it was put aside.
 func passed(err error) bool {
-	for _, kind := range []error{ErrDuplicate, ErrNoSession, ErrMismatch, ErrTooFar, ErrExpired, ErrRolledBack} {
+	for _, kind := range []error{ErrDuplicate, ErrNoSession, ErrMismatch, ErrTooFar, ErrExpired, ErrUntrusted, ErrRolledBack} {
 		if errors.Is(err, kind) {
 			return true
 		}
@@ -155,16 +160,16 @@ func (e *core) openKnown(ctx context.Context, c sqltx.Conn, s *session, env *Env
 	s.state, s.seenSeq = r.Next, max(s.seenSeq, o.seq)
 	promote := s.slot > 0
 	if promote {
-		seq, err := e.retire(ctx, c, s.remote, s.lane)
+		stream, seq, err := e.retire(ctx, c, s.remote, s.lane)
 		if err != nil {
 			return nil, err
 		}
-		s.slot, s.seq = 0, max(s.seq, seq)
+		s.slot, s.stream, s.seq = 0, max(s.stream, stream), max(s.seq, seq)
 	}
 	if err := e.saveSession(ctx, c, s, len(s.handshake) > 0); err != nil {
 		return nil, err
 	}
-	if err := e.keepSkipped(ctx, c, s.tag, r); err != nil {
+	if err := e.keepSkipped(ctx, c, s.tag, sessionKeys, r); err != nil {
 		return nil, err
 	}
 	return o, e.act(ctx, c, o, s.until)
@@ -197,6 +202,11 @@ func (e *core) contentOf(env *Envelope, m *bus.Message, raw []byte, sender, reci
 	if env.Kind == KindHandshake && in.lane != env.Lane {
 		return nil, text(ErrMismatch, "the lane")
 	}
+	if in.kind == contentDistribution {
+		if _, _, err := groupKey(in.body); err != nil { // before anything is written
+			return nil, err
+		}
+	}
 	return &opened{in, raw}, nil
 }
 
@@ -228,7 +238,7 @@ func (e *core) turn(ctx context.Context, c sqltx.Conn, s *session, env *Envelope
 		default:
 			return r, translated(err)
 		}
-		more, kerr := e.skippedKeys(ctx, c, s.tag, ids)
+		more, kerr := e.skippedKeys(ctx, c, s.tag, sessionKeys, ids)
 		if kerr != nil {
 			return nil, kerr
 		}
@@ -301,10 +311,13 @@ func (e *core) accept(ctx context.Context, c sqltx.Conn, env *Envelope, m *bus.M
 		tag: env.Tag, remote: cert.Name, lane: env.Lane, state: r.Next, seenSeq: o.seq, born: e.nowUS(),
 		until: min(cert.NotAfter.UnixMicro(), e.self.certificate.NotAfter.UnixMicro()),
 	}
+	if keys.setBack {
+		s.slot = -randomSlot()
+	}
 	if err := e.install(ctx, c, s, cert); err != nil {
 		return nil, err
 	}
-	if err := e.keepSkipped(ctx, c, s.tag, r); err != nil {
+	if err := e.keepSkipped(ctx, c, s.tag, sessionKeys, r); err != nil {
 		return nil, err
 	}
 	return o, e.act(ctx, c, o, s.until)
@@ -327,18 +340,21 @@ func (e *core) acceptedMeanwhile(ctx context.Context, c sqltx.Conn, env *Envelop
 }
 
 // install writes a session that a peer has begun: it is sealed with from here on, as
-// both sides go by what was received last.
+// both sides go by what was received last. One that may have begun before a restore is for
+// opening only.
 func (e *core) install(ctx context.Context, c sqltx.Conn, s *session, cert *Certificate) error {
 	if err := e.remember(ctx, c, cert); err != nil {
 		return err
 	}
-	number, low, err := e.stream(ctx, c, s.remote, s.lane)
+	number, low, err := e.streamOf(ctx, c, s.remote, s.lane)
 	if err != nil {
 		return err
 	}
-	seq, err := e.retire(ctx, c, s.remote, s.lane)
-	if err != nil {
-		return err
+	var seq uint64
+	if s.slot == 0 {
+		if _, seq, err = e.retire(ctx, c, s.remote, s.lane); err != nil {
+			return err
+		}
 	}
 	s.stream, s.seq = number, max(low, seq)
 	inserted, err := e.insertSession(ctx, c, s)

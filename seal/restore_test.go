@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/waxwing-mq/waxwing/bus"
@@ -320,4 +321,102 @@ func TestDiscard(t *testing.T) {
 	if n := w.count("pinned", "1 = 1"); n != 0 {
 		t.Errorf("%d rows", n)
 	}
+}
+
+// TestCountedEnvelopesOnly: the header of a message that is not sealed does not move the
+// counter: it may have been copied from one that somebody else has sent.
+func TestCountedEnvelopesOnly(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	relay := Counted(&broker{}, w.dir)
+	forged := w.message("things", "k", "text")
+	forged.SetHeader(HeaderSealed, []byte("0:9223372036854775807:orders"))
+	w.must(relay.Publish(t.Context(), []bus.Message{*forged}))
+	if marks, _ := w.dir.Marks(t.Context(), "orders"); len(marks) != 0 {
+		t.Errorf("marks are %v", marks)
+	}
+	d := &bus.Delivery{Message: *forged}
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error { return b.OpenDelivery(ctx, w.db.Bind(tx), d) }))
+	if d.Header(HeaderSealed) != nil {
+		t.Error("the header is believed")
+	}
+	m := w.message("things", "k", "text")
+	m.SetHeader(HeaderSealed, []byte("7:7:somebody"))
+	w.must(w.trySeal(a, "billing", m))
+	if n := len(slices.DeleteFunc(m.Headers, func(h bus.Header) bool { return h.Name != HeaderSealed })); n != 1 {
+		t.Errorf("%d headers", n)
+	}
+}
+
+// TestHandshakeAfterRestore: a handshake of before, which the restored database opens
+// again, begins no session that is sealed with: the peer has gone on with what we have
+// forgotten.
+func TestHandshakeAfterRestore(t *testing.T) {
+	w := quick(t)
+	start := func() *endpoint {
+		ep := w.bare("billing", CountedBy(w.dir))
+		_, err := ep.Check(t.Context())
+		w.must(err)
+		w.must(ep.Publish(t.Context()))
+		return ep
+	}
+	relay := Counted(&broker{}, w.dir)
+	a, b := w.service("orders"), start()
+	saved := w.dump()
+	first := w.seal(a, "billing", "one")
+	w.opens(b, first, "one")
+	back := w.seal(b, "orders", "back")
+	w.must(relay.Publish(t.Context(), []bus.Message{*back}))
+	w.opens(a, back, "back")
+	w.restore(saved, "billing")
+	b = start()
+	w.opens(b, first, "one") // the broker delivers it again
+	back = w.seal(b, "orders", "again")
+	w.must(relay.Publish(t.Context(), []bus.Message{*back}))
+	w.opens(a, back, "again")
+	w.opens(b, w.seal(a, "billing", "two"), "two")
+	// Handshakes with the new keys are sealed with.
+	c := w.service("shipping")
+	w.opens(b, w.seal(c, "billing", "three"), "three")
+	if w.count("session", "local = 'billing' AND remote = 'shipping' AND slot = 0") != 1 {
+		t.Error("a new session is not sealed with")
+	}
+}
+
+// TestPinnedOfAnUntrusted: what was put aside opens also if its sender's key is not
+// trusted any more.
+func TestPinnedOfAnUntrusted(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	m := w.seal(a, "billing", "one")
+	d := &bus.Delivery{Message: *m}
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error { return b.Pin(ctx, tx, d) }))
+	w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error { return b.Forget(ctx, tx, "orders") }))
+	other, err := NewRoot()
+	w.must(err)
+	key := other.Public()
+	w.root, err = NewRoot() // the organisation's root is replaced
+	w.must(err)
+	delete(w.ids, "billing")
+	b = w.with(w.db, w.identity("billing", 1), Pinned(key))
+	b.core.roots = []RootKey{key}
+	w.opens(b, m, "one")
+}
+
+// TestCounterIsNotBelieved: a counter cannot use all sequences up, nor streams.
+func TestCounterIsNotBelieved(t *testing.T) {
+	w := quick(t)
+	a := w.bare("orders", CountedBy(w.dir))
+	for _, marks := range []map[uint32]uint64{{0: 1 << 63}, {0: 1<<64 - 1}, {streamsMax: 1}} {
+		w.dir.marks["orders"] = marks
+		if _, err := a.Check(t.Context()); err == nil {
+			t.Errorf("%v is believed", marks)
+		}
+	}
+	w.service("billing")
+	w.want(w.trySeal(a, "billing", w.message("things", "k", "text")), ErrRolledBack)
+	w.dir.marks["orders"] = map[uint32]uint64{streamsMax - 1: 1}
+	_, err := a.Check(t.Context())
+	w.must(err)
+	w.opens(w.bare("billing"), w.seal(a, "billing", "text"), "text")
 }

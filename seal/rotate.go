@@ -62,9 +62,7 @@ func skippedID(local string, values []any) []byte {
 	n, _ := strconv.ParseUint(bytesOf(values[3]), 10, 32)
 	var b [5]byte
 	binary.BigEndian.PutUint32(b[:], uint32(n))
-	if bytesOf(values[2]) == "1" {
-		b[4] = 1
-	}
+	b[4] = bytesOf(values[2])[0] - '0'
 	return rowID("skipped", local, bytesOf(values[0]), bytesOf(values[1]), string(b[:]))
 }
 
@@ -170,7 +168,7 @@ func StoreIdentity[TX any](ctx context.Context, db *sqldb.DB[TX], keys *KeyRing,
 	wrapped := keys.wrap(rowID("identity", id.name), id.bytes())
 	return failed(db.InTx(ctx, func(ctx context.Context, tx TX) error {
 		c := db.Bind(tx)
-		n, err := c.Exec(ctx, db.Dialect().InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew"), id.name, int64(keys.active), wrapped, 1, 0)
+		n, err := c.Exec(ctx, db.Dialect().InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew", "signer"), id.name, int64(keys.active), wrapped, 1, 0, []byte{})
 		if err != nil || n == 1 {
 			return err
 		}

@@ -110,28 +110,44 @@ func (e *core) sealTo(ctx context.Context, c sqltx.Conn, jobs []job) ([]sealedMe
 // sending is the locked session for a peer and lane, or a new one that is not written yet.
 func (e *core) sending(ctx context.Context, c sqltx.Conn, to string, lane int) (*session, error) {
 	s, err := e.currentSession(ctx, c, to, lane)
+	if err == nil && s == nil {
+		// Who waited for a row that is not the current one any more is shown none by
+		// PostgreSQL, also where another one is.
+		s, err = e.currentSession(ctx, c, to, lane)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if s != nil && !e.outlived(s) {
-		return s, nil
+	if s != nil && !e.outlived(s) && !e.marks.beyond(s.state.SendIndex()) {
+		return s, e.numbered(ctx, c, s)
 	}
 	next, err := e.begin(ctx, c, to, lane)
 	if err != nil || s == nil {
 		return next, err
 	}
-	if _, err := e.retire(ctx, c, to, lane); err != nil {
+	if _, _, err := e.retire(ctx, c, to, lane); err != nil {
 		return nil, err
 	}
 	next.seq = max(next.seq, s.seq)
 	return next, nil
 }
 
+// numbered gives a session its stream, if it has none.
+func (e *core) numbered(ctx context.Context, c sqltx.Conn, s *session) error {
+	if s.stream != noStream {
+		return nil
+	}
+	number, low, err := e.stream(ctx, c, s.remote, s.lane)
+	s.stream, s.seq = int64(number), max(s.seq, low)
+	return err
+}
+
 // outlived says whether a session has to begin anew: one of the certificates that it
-// began with has ended, or the peer has not answered for too long.
+// began with has ended, or the peer has not answered for too long, or not before this
+// identity had another key: its certificate would not be the handshake's.
 func (e *core) outlived(s *session) bool {
 	now := e.now()
-	return now.UnixMicro() > s.until || len(s.handshake) > 0 && now.Sub(time.UnixMicro(s.born)) > unanswered
+	return now.UnixMicro() > s.until || len(s.handshake) > 0 && (now.Sub(time.UnixMicro(s.born)) > unanswered || s.state.Self() != e.self.certificate.Key)
 }
 
 // begin makes a session with a peer, by a bundle.
@@ -160,7 +176,7 @@ func (e *core) begin(ctx context.Context, c sqltx.Conn, to string, lane int) (*s
 		return nil, err
 	}
 	return &session{
-		tag: newTag(), remote: to, lane: lane, stream: number, seq: low, state: state, handshake: h.Encode(),
+		tag: newTag(), remote: to, lane: lane, stream: int64(number), seq: low, state: state, handshake: h.Encode(),
 		born: e.nowUS(), until: min(cert.NotAfter.UnixMicro(), e.self.certificate.NotAfter.UnixMicro()), isNew: true,
 	}, nil
 }
@@ -172,7 +188,7 @@ func (e *core) sealOne(s *session, j job) (sealedMessage, error) {
 	s.seq++
 	in := content{
 		kind: j.kind, tag: s.tag, sender: e.local, recipient: s.remote, id: m.ID, topic: m.Topic, key: m.Key, typ: m.Type, ctype: m.ContentType,
-		lane: s.lane, stream: s.stream, seq: s.seq, headers: inside, body: m.Body,
+		lane: s.lane, stream: uint32(s.stream), seq: s.seq, headers: inside, body: m.Body,
 	}
 	env := Envelope{Profile: e.profile, Kind: KindMessage, Tag: s.tag}
 	if len(s.handshake) > 0 {
@@ -199,7 +215,7 @@ func (e *core) sealOne(s *session, j job) (sealedMessage, error) {
 		}
 		body = ratchet.EncodePreKeyMessage(h, body)
 	}
-	return sealedMessage{m, slices.Concat(head, body), append(outside, e.seen(s.stream, s.seq))}, nil
+	return sealedMessage{m, slices.Concat(head, body), append(outside, e.seen(uint32(s.stream), s.seq))}, nil
 }
 
 // unused moves a session past the numbers that this process has used, in transactions

@@ -16,8 +16,8 @@ type session struct {
 	tag       [16]byte
 	remote    string
 	lane      int
-	slot      int64 // 0: sealed with; above: not; below: for opening only
-	stream    uint32
+	slot      int64  // 0: sealed with; above: not; below: for opening only
+	stream    int64  // noStream: none yet
 	seq       uint64 // of the last message that was sealed
 	seenSeq   uint64 // the highest that was opened
 	version   int64
@@ -46,7 +46,7 @@ func (e *core) lockSession(ctx context.Context, c sqltx.Conn, where string, args
 	if err != nil {
 		return nil, failed(err)
 	}
-	s.tag, s.stream, s.seq, s.seenSeq = [16]byte(tag), uint32(stream), uint64(seq), uint64(seen)
+	s.tag, s.stream, s.seq, s.seenSeq = [16]byte(tag), stream, uint64(seq), uint64(seen)
 	raw, err := e.keys.unwrap(e.sessionRow(s.tag), state)
 	if err != nil {
 		return nil, err
@@ -73,18 +73,18 @@ func (e *core) insertSession(ctx context.Context, c sqltx.Conn, s *session) (boo
 	now := e.nowUS()
 	n, err := c.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_session", "local", "tag", "remote", "lane", "slot", "stream", "seq", "seen_seq", "version",
 		"wrap_id", "state", "handshake", "born_us", "used_us", "until_us"),
-		e.local, s.tag[:], s.remote, s.lane, s.slot, int64(s.stream), int64(s.seq), int64(s.seenSeq), s.version,
+		e.local, s.tag[:], s.remote, s.lane, s.slot, s.stream, int64(s.seq), int64(s.seenSeq), s.version,
 		int64(e.keys.active), e.keys.wrap(e.sessionRow(s.tag), s.state.Encode()), notNil(s.handshake), s.born, now, s.until)
 	return n == 1, failed(err)
 }
 
 // saveSession writes what sealing or opening has changed. answered clears the handshake.
 func (e *core) saveSession(ctx context.Context, c sqltx.Conn, s *session, answered bool) error {
-	set, args := "", []any{int64(e.keys.active), e.keys.wrap(e.sessionRow(s.tag), s.state.Encode()), int64(s.seq), int64(s.seenSeq), s.slot, e.nowUS()}
+	set, args := "", []any{int64(e.keys.active), e.keys.wrap(e.sessionRow(s.tag), s.state.Encode()), s.stream, int64(s.seq), int64(s.seenSeq), s.slot, e.nowUS()}
 	if answered {
 		set, args = ", handshake = ?", append(args, []byte{})
 	}
-	n, err := c.Exec(ctx, "UPDATE waxwing_seal_session SET version = version + 1, wrap_id = ?, state = ?, seq = ?, seen_seq = ?, slot = ?, used_us = ?"+set+
+	n, err := c.Exec(ctx, "UPDATE waxwing_seal_session SET version = version + 1, wrap_id = ?, state = ?, stream = ?, seq = ?, seen_seq = ?, slot = ?, used_us = ?"+set+
 		" WHERE local = ? AND tag = ? AND version = ?", append(args, e.local, s.tag[:], s.version)...)
 	if err != nil {
 		return failed(err)
@@ -97,19 +97,19 @@ func (e *core) saveSession(ctx context.Context, c sqltx.Conn, s *session, answer
 }
 
 // retire takes a peer's lane from the session that is sealed with, whose row need not be
-// locked, and returns its sequence, 0 if there is none.
-func (e *core) retire(ctx context.Context, c sqltx.Conn, remote string, lane int) (seq uint64, err error) {
+// locked, and returns its stream and sequence, noStream and 0 if there is none.
+func (e *core) retire(ctx context.Context, c sqltx.Conn, remote string, lane int) (stream int64, seq uint64, err error) {
 	var last int64
-	err = sqltx.One(ctx, c, "SELECT seq FROM waxwing_seal_session WHERE local = ? AND remote = ? AND lane = ? AND slot = 0"+e.dialect.ForUpdate(),
-		[]any{e.local, remote, lane}, &last)
+	err = sqltx.One(ctx, c, "SELECT stream, seq FROM waxwing_seal_session WHERE local = ? AND remote = ? AND lane = ? AND slot = 0"+e.dialect.ForUpdate(),
+		[]any{e.local, remote, lane}, &stream, &last)
 	if errors.Is(err, sqltx.ErrNoRows) {
-		return 0, nil
+		return noStream, 0, nil
 	}
 	if err == nil {
 		_, err = c.Exec(ctx, "UPDATE waxwing_seal_session SET slot = ?, version = version + 1 WHERE local = ? AND remote = ? AND lane = ? AND slot = 0",
 			randomSlot(), e.local, remote, lane)
 	}
-	return uint64(last), failed(err)
+	return stream, uint64(last), failed(err)
 }
 
 // randomSlot is a place among the sessions that are not sealed with.
@@ -129,29 +129,58 @@ func newTag() (t [16]byte) {
 // keeps.
 const streamsMax = directory.LanesMax
 
-// stream is the number of the stream of a peer and lane, which is given one if need be,
-// and the least that its next sequence is above.
+// noStream is the stream of a session that a peer has begun, and that nothing was sealed
+// with yet: numbers are few, and not for others to use up.
+const noStream = -1
+
+// streamOf is the number of the stream of a peer and lane, noStream if it has none, and the
+// least that its next sequence is above.
+func (e *core) streamOf(ctx context.Context, c sqltx.Conn, remote string, lane int) (number int64, low uint64, err error) {
+	var l int64
+	err = sqltx.One(ctx, c, "SELECT stream, low FROM waxwing_seal_stream WHERE local = ? AND remote = ? AND lane = ?", []any{e.local, remote, lane}, &number, &l)
+	if errors.Is(err, sqltx.ErrNoRows) {
+		return noStream, 0, nil
+	}
+	return number, uint64(l), failed(err)
+}
+
+// stream is streamOf, which gives a number if there is none.
 func (e *core) stream(ctx context.Context, c sqltx.Conn, remote string, lane int) (number uint32, low uint64, err error) {
 	for range 10 {
-		var n, l int64
-		err := sqltx.One(ctx, c, "SELECT stream, low FROM waxwing_seal_stream WHERE local = ? AND remote = ? AND lane = ?", []any{e.local, remote, lane}, &n, &l)
-		if err == nil {
-			return uint32(n), uint64(l), nil
-		}
-		if !errors.Is(err, sqltx.ErrNoRows) {
-			return 0, 0, failed(err)
+		n, l, err := e.streamOf(ctx, c, remote, lane)
+		if err != nil || n != noStream {
+			return uint32(n), l, err
 		}
 		if err := sqltx.One(ctx, c, "SELECT COALESCE(MAX(stream), -1) + 1 FROM waxwing_seal_stream WHERE local = ?", []any{e.local}, &n); err != nil {
 			return 0, 0, failed(err)
 		}
 		if n >= streamsMax {
-			return 0, 0, errTooManyStreams
+			if n, err = e.unusedStream(ctx, c); err != nil {
+				return 0, 0, err
+			}
 		}
 		if _, err := c.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_stream", "local", "remote", "lane", "stream", "low"), e.local, remote, lane, n, 0); err != nil {
 			return 0, 0, failed(err)
 		}
 	}
 	return 0, 0, text(ErrConflict, "a stream's number")
+}
+
+// unusedStream is the least number that no stream has: one that the counter alone knows is
+// noted with its own (lift), and may be high.
+func (e *core) unusedStream(ctx context.Context, c sqltx.Conn) (free int64, err error) {
+	err = sqltx.Each(ctx, c, "SELECT stream FROM waxwing_seal_stream WHERE local = ? ORDER BY stream", []any{e.local}, func(read func(...any) error) error {
+		var n int64
+		err := read(&n)
+		if n == free {
+			free++
+		}
+		return err
+	})
+	if err == nil && free >= streamsMax {
+		return 0, errTooManyStreams
+	}
+	return free, failed(err)
 }
 
 var errTooManyStreams = errors.New("seal: an identity has at most 1024 pairs of a peer and a lane, groups included: use fewer lanes")

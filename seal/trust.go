@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
 )
@@ -119,7 +121,8 @@ func (e *core) forget(ctx context.Context, c sqltx.Conn, peer string) error {
 		return err
 	}
 	for _, q := range []string{
-		"DELETE FROM waxwing_seal_skipped WHERE local = ? AND tag IN (SELECT tag FROM waxwing_seal_session WHERE local = ? AND remote = ?)",
+		"DELETE FROM waxwing_seal_skipped WHERE pq < 2 AND local = ? AND tag IN (SELECT tag FROM waxwing_seal_session WHERE local = ? AND remote = ?)",
+		"DELETE FROM waxwing_seal_skipped WHERE pq > 1 AND local = ? AND tag IN (SELECT tag FROM waxwing_seal_receiver WHERE local = ? AND remote = ?)",
 		"DELETE FROM waxwing_seal_session WHERE local = ? AND remote = ?",
 		"DELETE FROM waxwing_seal_receiver WHERE local = ? AND remote = ?",
 		"DELETE FROM waxwing_seal_bundle WHERE local = ? AND remote = ?",
@@ -150,20 +153,19 @@ func (e *core) keepAllSequences(ctx context.Context, c sqltx.Conn) error {
 }
 
 func (e *core) keepSequencesOf(ctx context.Context, c sqltx.Conn, table, where string, args ...any) error {
-	type last struct{ stream, seq int64 }
-	var all []last
-	err := sqltx.Each(ctx, c, "SELECT stream, MAX(seq) FROM "+table+" WHERE local = ?"+where+" GROUP BY stream", append([]any{e.local}, args...),
-		func(read func(...any) error) error {
-			var l last
-			err := read(&l.stream, &l.seq)
-			all = append(all, l)
+	last := map[int64]int64{}
+	err := sqltx.Each(ctx, c, "SELECT stream, seq FROM "+table+" WHERE local = ?"+where+e.dialect.ForUpdate(), append([]any{e.local}, args...),
+		func(read func(...any) error) error { // locked, so that none seals meanwhile
+			var stream, seq int64
+			err := read(&stream, &seq)
+			last[stream] = max(last[stream], seq)
 			return err
 		})
 	if err != nil {
 		return failed(err)
 	}
-	for _, l := range all {
-		if _, err := c.Exec(ctx, "UPDATE waxwing_seal_stream SET low = ? WHERE local = ? AND stream = ? AND low < ?", l.seq, e.local, l.stream, l.seq); err != nil {
+	for _, stream := range slices.Sorted(maps.Keys(last)) {
+		if _, err := c.Exec(ctx, "UPDATE waxwing_seal_stream SET low = ? WHERE local = ? AND stream = ? AND low < ?", last[stream], e.local, stream, last[stream]); err != nil {
 			return failed(err)
 		}
 	}

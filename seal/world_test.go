@@ -130,6 +130,9 @@ func (d *memDirectory) Raise(_ context.Context, name string, marks map[uint32]ui
 func (d *memDirectory) Marks(_ context.Context, name string) (map[uint32]uint64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.ids[name] == nil && d.marks[name] == nil {
+		return nil, directory.ErrNotFound
+	}
 	return maps.Clone(d.marks[name]), d.down
 }
 

@@ -83,7 +83,8 @@ func SQLite(db *sql.DB) *DB[*sql.Tx] { return sqltx.Std(db, sqltx.SQLite) }
 
 // OpenSQLite opens a file, which is created if need be, as SQLite wants it to be:
 // write-ahead log, every commit synced, transactions that begin with BEGIN
-// IMMEDIATE, ten seconds of patience for locks. The pool has 16 connections at most,
+// IMMEDIATE, ten seconds of patience for locks, zeros over what is deleted (of which
+// the log keeps copies until it is truncated, as seal's Maintain does). The pool has 16 connections at most,
 // which are kept for a minute; the caller may set other bounds, but not 1, with which
 // what reads beside a transaction waits for its end.
 func OpenSQLite(path string) (*sql.DB, error) { return openSQLite(path, nil) }
@@ -91,7 +92,7 @@ func OpenSQLite(path string) (*sql.DB, error) { return openSQLite(path, nil) }
 // openSQLite adds settings for the driver, which win over ours.
 func openSQLite(path string, more url.Values) (*sql.DB, error) {
 	q := url.Values{
-		"_pragma": {"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"},
+		"_pragma": {"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)", "secure_delete(on)"},
 		"_txlock": {"immediate"},
 	}
 	for name, values := range more {

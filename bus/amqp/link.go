@@ -61,12 +61,20 @@ func dial(ctx context.Context, cfg *config) (*link, error) {
 	return l, err
 }
 
+// silences is after how many handshakes in a row that ended without a word the broker
+// is believed to refuse the user.
+const silences = 3
+
 // dialUntil tries to connect until it works, ctx ends or the broker refuses the
 // user.
 func dialUntil(ctx context.Context, cfg *config) (*link, error) {
+	silent := 0
 	for nth := 1; ; nth++ {
 		l, err := dial(ctx, cfg)
-		if err == nil || isRefused(err) {
+		if silent++; !isSilent(err) {
+			silent = 0
+		}
+		if err == nil || isRefused(err) && (silent == 0 || silent == silences) {
 			return l, err
 		}
 		select {
@@ -75,6 +83,13 @@ func dialUntil(ctx context.Context, cfg *config) (*link, error) {
 		case <-time.After(lane.Backoff(50*time.Millisecond, 5*time.Second, nth)):
 		}
 	}
+}
+
+// isSilent says whether a connection has ended during its handshake, for whatever
+// reason: also if the broker was killed, or is slow. The client takes that for wrong
+// credentials, since brokers may refuse them so.
+func isSilent(err error) bool {
+	return errors.Is(err, amqp091.ErrCredentials) || errors.Is(err, amqp091.ErrVhost)
 }
 
 // isRefused says whether trying again makes no sense, since it is the user, the

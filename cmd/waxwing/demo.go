@@ -35,7 +35,8 @@ With --chaos processes are killed (kill -9) at random and at the worst moments,
 stopped for longer than their leases and continued, acknowledgements and replies
 are lost, and messages are delivered twice. At the end everything is delivered once
 more, and the databases are checked: each effect once, none lost, in order, money and
-stock conserved. How many orders are placed, completed and compensated depends on
+stock conserved. Payment details are sealed from order to payment (package seal); no
+message and no file of the broker may show them. How many orders are placed, completed and compensated depends on
 --orders and --seed alone.
 
 --break removes a safeguard of the SDK, to show that the checks notice. The exit code

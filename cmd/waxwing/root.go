@@ -28,7 +28,7 @@ records and groups speak Kafka, also to any other Kafka cluster, and find the br
 by --bootstrap or the variable WAXWING_BOOTSTRAP. Those of queues, exchanges and
 messages speak AMQP, also to RabbitMQ, and find it by --url or WAXWING_AMQP_URL. Those
 of dead letters, sagas and tables look into an application's database, by --dsn or
-WAXWING_DSN.`,
+WAXWING_DSN. "waxwing seal" looks after the keys of end-to-end encryption.`,
 		Example: `  waxwing serve --data ./waxwing-data
   waxwing topic create orders --partitions 3
   echo hello | waxwing produce orders
@@ -74,6 +74,7 @@ WAXWING_DSN.`,
 		newDLQCommand(),
 		newSQLCommand(),
 		newSagaCommand(),
+		newSealCommand(),
 		newBenchCommand(),
 		newDemoCommand(),
 		newDemoServiceCommand(),

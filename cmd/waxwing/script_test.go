@@ -111,6 +111,12 @@ func TestScripts(t *testing.T) {
 					"self-signed":     selfSigned,
 					"dead-letters":    deadLetters,
 					"sagas":           sagasCommand,
+					"private":         privateFile,
+					"seal-message":    sealMessage,
+					"open-message":    openMessage,
+					"store-identity":  storeIdentity,
+					"recode":          recodeFile,
+					"same-value":      sameValue,
 				},
 			})
 		})
@@ -192,14 +198,22 @@ func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: json FILE PATH ==|<|> VALUE")
 	}
+	doc := jsonValue(ts, args[0], args[1])
+	if !compare(ts, doc, args[2], args[3]) {
+		ts.Fatalf("%s is %v; want %s %s", args[1], doc, args[2], args[3])
+	}
+}
+
+// jsonValue is the value at a path of a JSON document.
+func jsonValue(ts *testscript.TestScript, file, path string) any {
 	var doc any
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &doc))
-	for step := range strings.SplitSeq(args[1], ".") {
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(file)), &doc))
+	for step := range strings.SplitSeq(path, ".") {
 		switch at := doc.(type) {
 		case map[string]any:
 			value, ok := at[step]
 			if !ok {
-				ts.Fatalf("%s: there is no %q", args[1], step)
+				ts.Fatalf("%s: there is no %q", path, step)
 			}
 			doc = value
 		case []any:
@@ -210,16 +224,14 @@ func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 			i, err := strconv.Atoi(step)
 			ts.Check(err)
 			if i >= len(at) {
-				ts.Fatalf("%s: only %d elements", args[1], len(at))
+				ts.Fatalf("%s: only %d elements", path, len(at))
 			}
 			doc = at[i]
 		default:
-			ts.Fatalf("%s: %v has no %q", args[1], doc, step)
+			ts.Fatalf("%s: %v has no %q", path, doc, step)
 		}
 	}
-	if !compare(ts, doc, args[2], args[3]) {
-		ts.Fatalf("%s is %v; want %s %s", args[1], doc, args[2], args[3])
-	}
+	return doc
 }
 
 // compare applies one of the operators; < and > need numbers.

@@ -16,6 +16,7 @@ type demoResult struct {
 	FaultsFired, Duplicates        int
 	Doubled, Lost                  int
 	Money, Stock                   struct{ Conserved bool }
+	Sealed                         struct{ Opened, Plaintext, OnDisk int }
 	Violations                     []string
 }
 
@@ -45,6 +46,9 @@ func TestDemo(t *testing.T) {
 			if run == 0 {
 				first = r
 			}
+			if r.Sealed != first.Sealed || r.Sealed.Opened < r.Completed || r.Sealed.Plaintext+r.Sealed.OnDisk > 0 {
+				t.Errorf("sealed: %+v, at first %+v", r.Sealed, first.Sealed)
+			}
 			if r.Placed != 60 || r.Completed != first.Completed || r.Compensated != first.Compensated || r.Completed+r.Compensated != 60 {
 				t.Errorf("%+v, at first %+v", r, first)
 			}
@@ -52,6 +56,7 @@ func TestDemo(t *testing.T) {
 	})
 	for safeguard, check := range map[string]string{
 		"dedup": "each effect once", "ack-order": "sagas end", "fence": "re-sent is bounded",
+		"seal": "payment details are sealed",
 	} {
 		t.Run(safeguard, func(t *testing.T) {
 			t.Parallel()
@@ -62,6 +67,9 @@ func TestDemo(t *testing.T) {
 				t.Fatalf("%v, not noticed by %q: %+v", err, check, r)
 			}
 			if safeguard == "dedup" && r.Doubled == 0 {
+				t.Errorf("%+v", r)
+			}
+			if safeguard == "seal" && (r.Sealed.Opened > 0 || r.Sealed.Plaintext == 0 || r.Sealed.OnDisk == 0 || r.Lost+r.Doubled > 0) {
 				t.Errorf("%+v", r)
 			}
 		})

@@ -31,22 +31,29 @@ func TestEntriesAreDrawn(t *testing.T) {
 	}
 }
 
-// TestGroupEntriesAreDrawn: the same for the entries inside entry 48, whose
+// TestInnerEntriesAreDrawn: the same for the entries inside entries 48 and 53, whose
 // numbers count up from 1.
-func TestGroupEntriesAreDrawn(t *testing.T) {
-	_, block, found := strings.Cut(read(t, "internal", "broker", "group", "entry.go"), "byte = iota + 1\n")
-	if !found {
-		t.Fatal("internal/broker/group/entry.go has no types of entries")
-	}
-	block, _, _ = strings.Cut(block, "\n)")
-	names := append([]string{"GroupStored"}, regexp.MustCompile(`\btype(\w+)`).FindAllString(block, -1)...)
-	drawn := regexp.MustCompile(`(?m)^    (\d+) ([A-Z]\w+)`).FindAllStringSubmatch(read(t, "docs", "format", "entries.md"), -1)
-	if len(drawn) != len(names) {
-		t.Fatalf("docs/format/entries.md draws %d entries of groups, there are %d", len(drawn), len(names))
-	}
-	for i, name := range names {
-		if got, want := drawn[i][1]+" "+drawn[i][2], string(rune('1'+i))+" "+strings.TrimPrefix(name, "type"); got != want {
-			t.Errorf("docs/format/entries.md draws %q, want %q", got, want)
+func TestInnerEntriesAreDrawn(t *testing.T) {
+	for outer, pkg := range map[string]string{"48 Group": "group", "53 Prekeys": "prekey"} {
+		_, block, found := strings.Cut(read(t, "internal", "broker", pkg, "entry.go"), " byte = iota + 1\n")
+		if !found {
+			t.Fatalf("internal/broker/%s/entry.go has no types of entries", pkg)
+		}
+		first, _, _ := strings.Cut(read(t, "internal", "broker", pkg, "entry.go"), " byte = iota + 1\n")
+		block, _, _ = strings.Cut(block, "\n)")
+		names := append([]string{first[strings.LastIndex(first, "\t")+1:]}, regexp.MustCompile(`\btype(\w+)`).FindAllString(block, -1)...)
+		names = slices.DeleteFunc(names, func(n string) bool { return n == "typeEnd" }) // counts them
+		_, section, _ := strings.Cut(read(t, "docs", "format", "entries.md"), "\n## "+outer+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		drawn := regexp.MustCompile(`(?m)^    (\d+) ([A-Z]\w+)`).FindAllStringSubmatch(section, -1)
+		if len(drawn) != len(names) {
+			t.Errorf("docs/format/entries.md draws %d entries in %s, there are %d", len(drawn), outer, len(names))
+			continue
+		}
+		for i, name := range names {
+			if got, want := drawn[i][1]+" "+drawn[i][2], string(rune('1'+i))+" "+strings.TrimPrefix(name, "type"); got != want {
+				t.Errorf("docs/format/entries.md draws %q, want %q", got, want)
+			}
 		}
 	}
 }
@@ -58,7 +65,7 @@ func TestStateIsDrawn(t *testing.T) {
 	snapshot, _, _ = strings.Cut(snapshot, "\n}")
 	named := map[string]string{
 		"now": "time of the last entry", "logs": "logs", "catalog": "catalogue", "files": "files", "groups": "groups",
-		"queues": "queues", "routes": "exchanges", "access": "users", "snapshotPulls": "cursors",
+		"queues": "queues", "routes": "exchanges", "access": "users", "snapshotPulls": "cursors", "prekeys": "prekeys",
 	}
 	var want []string
 	for _, x := range regexp.MustCompile(`\bd\.(\w+)`).FindAllStringSubmatch(snapshot, -1) {

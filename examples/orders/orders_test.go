@@ -4,13 +4,17 @@
 package orders
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/examples/orders/contract"
@@ -19,7 +23,9 @@ import (
 	"github.com/waxwing-mq/waxwing/examples/orders/payment"
 	"github.com/waxwing-mq/waxwing/examples/orders/service"
 	"github.com/waxwing-mq/waxwing/examples/orders/shipping"
+	"github.com/waxwing-mq/waxwing/internal/sealtest"
 	"github.com/waxwing-mq/waxwing/internal/sqltest"
+	"github.com/waxwing-mq/waxwing/outbox"
 	"github.com/waxwing-mq/waxwing/saga"
 	"github.com/waxwing-mq/waxwing/sqldb"
 )
@@ -116,7 +122,7 @@ func published(t *testing.T, base *service.Base, kind string) (n int) {
 func TestPayment(t *testing.T) { each(t, testPayment) }
 
 func testPayment(t *testing.T, db *service.DB) {
-	s := must[*payment.Service](t)(payment.New(t.Context(), db))
+	s := must[*payment.Service](t)(payment.New(t.Context(), db, nil))
 	if err := s.Open(t.Context(), "ann", 500); err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +147,59 @@ func testPayment(t *testing.T, db *service.DB) {
 	want("ok", refund(anOrder), 0, 500)
 	if published(t, s.Base, contract.PaymentCharged) != 1 || published(t, s.Base, contract.PaymentRefunded) != 1 {
 		t.Error("not one event of each")
+	}
+}
+
+// TestSealed: payment opens what order has sealed, once, and takes nothing else; nobody
+// can read it, or the reply, on the way.
+func TestSealed(t *testing.T) { each(t, testSealed) }
+
+func testSealed(t *testing.T, db *service.DB) {
+	company := sealtest.New(t, time.Now)
+	keys := func(name string) *service.Keys {
+		return &service.Keys{Identity: company.Identity(name, 2), Storage: company.Keys, Root: company.Root.Public(), Directory: company.Dir}
+	}
+	from := must[*order.Service](t)(order.New(t.Context(), db, keys("order")))
+	to := must[*payment.Service](t)(payment.New(t.Context(), db, keys("payment")))
+	if err := errors.Join(to.Open(t.Context(), "ann", 500), to.Publish(t.Context()), from.Publish(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	var headers []bus.Header
+	for name, value := range map[string]string{
+		saga.HeaderSaga: "o1", saga.HeaderName: "checkout", saga.HeaderStep: "charge", saga.HeaderOp: "action",
+		saga.HeaderAttempt: "1", saga.HeaderReplyTo: contract.CheckoutReplies,
+	} {
+		headers = append(headers, bus.Header{Name: name, Value: []byte(value)})
+	}
+	e := outbox.Event{Topic: contract.PaymentCommands, Type: contract.ChargeCard, Key: "o1", ID: "c1", Headers: headers, Data: contract.Payment{Order: anOrder, Card: "4111"}}
+	plain := bus.Message{Topic: e.Topic, Type: e.Type, Key: "o2", Source: "order", ID: "c2", Headers: headers, Body: must[[]byte](t)(json.Marshal(e.Data))}
+	err := from.Outbox.InTx(t.Context(), func(ctx context.Context, tx service.Tx) error { return from.Outbox.Publish(ctx, tx, e) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliveries := append(must[[]bus.Message](t)(waiting(from.Base)), plain)
+	for _, m := range deliveries {
+		if err := to.Commands.Run(t.Context(), &deliver{d: &bus.Delivery{Message: m}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := must[[]payment.Paid](t)(to.Paid(t.Context())); !slices.Equal(got, []payment.Paid{{Order: "o1", Card: "4111", SealedBy: "order"}}) {
+		t.Errorf("paid %v", got)
+	}
+	if s := must[service.Status](t)(to.Status(t.Context())); s.Parked != 1 {
+		t.Errorf("the message that was not sealed: %+v", s)
+	}
+	replies := 0
+	for _, m := range must[[]bus.Message](t)(waiting(to.Base)) {
+		if bytes.Contains(m.Body, []byte("4111")) || m.Header(saga.HeaderSaga) != nil {
+			t.Errorf("anybody can read %+v", m)
+		}
+		if m.Type == saga.ReplyType {
+			replies++
+		}
+	}
+	if replies != 1 || len(deliveries) != 2 {
+		t.Errorf("%d replies to %d commands", replies, len(deliveries))
 	}
 }
 
@@ -198,7 +257,7 @@ func testShipping(t *testing.T, db *service.DB) {
 func TestOrder(t *testing.T) { each(t, testOrder) }
 
 func testOrder(t *testing.T, db *service.DB) {
-	s := must[*order.Service](t)(order.New(t.Context(), db))
+	s := must[*order.Service](t)(order.New(t.Context(), db, nil))
 	front := s.Handler()
 	post := func(key, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("POST", "/orders", strings.NewReader(body))
@@ -207,7 +266,7 @@ func testOrder(t *testing.T, db *service.DB) {
 		front.ServeHTTP(w, r)
 		return w
 	}
-	const body = `{"customer":"ann","sku":"book","quantity":3,"amount":300,"country":"nz"}`
+	const body = `{"customer":"ann","sku":"book","quantity":3,"amount":300,"country":"nz","card":"4111"}`
 	first, again := post(`"k"`, body), post(`"k"`, body)
 	if first.Code != http.StatusAccepted || again.Code != http.StatusAccepted || first.Body.String() != again.Body.String() {
 		t.Fatalf("%d %s, then %d %s", first.Code, first.Body, again.Code, again.Body)

@@ -73,6 +73,9 @@ func (k SkippedKey) Format(f fmt.State, _ rune) {
 // Profile returns what the session speaks.
 func (s *Session) Profile() Profile { return s.profile }
 
+// Self returns one's own identity key.
+func (s *Session) Self() PublicKey { return s.self }
+
 // Peer returns the peer's identity key.
 func (s *Session) Peer() PublicKey { return s.peer }
 

@@ -38,8 +38,8 @@ const (
 	CompleteOrder              = "order.complete"
 )
 
-// An Order is what a customer wants. It is also the body of all commands: each
-// service takes what it needs.
+// An Order is what a customer wants. It is also the body of all commands but those to
+// payment: each service takes what it needs.
 type Order struct {
 	ID       string `json:"id"`
 	Customer string `json:"customer"`
@@ -47,6 +47,13 @@ type Order struct {
 	Quantity int64  `json:"quantity"`
 	Amount   int64  `json:"amount"` // in cents
 	Country  string `json:"country"`
+}
+
+// A Payment is an order with how it is paid, the body of commands to payment. It is
+// sealed on its way: nobody but order and payment sees the card.
+type Payment struct {
+	Order
+	Card string `json:"card"`
 }
 
 // An Event is the body of all events.

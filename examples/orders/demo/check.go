@@ -21,6 +21,7 @@ type trial struct {
 	senders       []*sender
 	complaints    []string // of the client
 	requests      int64
+	onDisk        int // cards that the broker's files show
 
 	batches int // that were sent again by another relay
 }
@@ -42,6 +43,7 @@ func (t *trial) check() (found []waxtest.Violation) {
 	}
 	found = append(found, waxtest.NoEffectWithoutCause(t.causes(serviceNames...), e.effects())...)
 	found = append(found, t.conserved()...)
+	found = append(found, t.checkSealed()...)
 	found = append(found, waxtest.SagasEnded(t.runs())...)
 	found = append(found, t.outcomes()...)
 	if !t.left.rest() {

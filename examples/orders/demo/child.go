@@ -33,6 +33,8 @@ type child struct {
 	DSN     string
 	Kafka   string
 	AMQP    string
+	HTTP    string // URL
+	Keys    *keyLines
 	Groups  string // what the names of consumer groups end with
 	Faults  string // the file that faults are written to; empty for none
 	Sent    string // the file that says what was published
@@ -97,6 +99,9 @@ func (c *child) serve(ctx context.Context, f *faults, out io.Writer, listen func
 	if err != nil {
 		return err
 	}
+	if err := base.Publish(ctx); err != nil {
+		slog.Error("prekeys are not published yet", "error", err) // it is tried again
+	}
 	server := &http.Server{Handler: withStatus(base, front), ReadHeaderTimeout: 5 * time.Second}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return base.Run(ctx, buses) })
@@ -121,15 +126,19 @@ func (c *child) serve(ctx context.Context, f *faults, out io.Writer, listen func
 // its own.
 func (c *child) open(ctx context.Context, db *service.DB) (*service.Base, http.Handler, error) {
 	none := http.NotFoundHandler()
+	keys, err := c.Keys.keys(c.HTTP)
+	if err != nil {
+		return nil, nil, err
+	}
 	switch c.Service {
 	case "order":
-		s, err := order.New(ctx, db)
+		s, err := order.New(ctx, db, keys)
 		if err != nil {
 			return nil, nil, err
 		}
 		return s.Base, s.Handler(), nil
 	case "payment":
-		s, err := payment.New(ctx, db)
+		s, err := payment.New(ctx, db, keys)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -89,7 +89,7 @@ const requestTimeout = 2 * time.Second
 func (c *client) send(ctx context.Context, o *plannedOrder) bool {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	body, err := json.Marshal(o.Order)
+	body, err := json.Marshal(o.payment())
 	if err != nil {
 		return c.complain("%v", err)
 	}

@@ -94,9 +94,9 @@ func openShops(ctx context.Context, dsn map[string]string) (*shops, error) {
 		if err == nil {
 			switch name {
 			case "order":
-				s.order, err = order.New(ctx, db)
+				s.order, err = order.New(ctx, db, nil)
 			case "payment":
-				s.payment, err = payment.New(ctx, db)
+				s.payment, err = payment.New(ctx, db, nil)
 			case "inventory":
 				s.inventory, err = inventory.New(ctx, db)
 			case "shipping":

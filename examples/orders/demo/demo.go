@@ -26,7 +26,10 @@ import (
 const ServiceCommand = "demo-service"
 
 // Breaks are the safeguards that can be removed, to see that the checks notice.
-var Breaks = []string{"dedup", "fence", "ack-order"}
+var Breaks = []string{"dedup", "fence", "ack-order", noSeal}
+
+// noSeal is the break that has nobody seal, nor expect it.
+const noSeal = "seal"
 
 // Config is what is to be done.
 type Config struct {
@@ -57,7 +60,13 @@ func Run(ctx context.Context, cfg Config) (result *Result, err error) {
 	if !cfg.Keep {
 		defer drop()
 	}
-	f := newFleet(dir, dsn, cfg)
+	var keys map[string]*keyLines
+	if cfg.Break != noSeal {
+		if keys, err = newKeys(); err != nil {
+			return nil, err
+		}
+	}
+	f := newFleet(dir, dsn, keys, cfg)
 	defer f.killAll()
 	t, err := cfg.try(ctx, f)
 	if err != nil {
@@ -113,7 +122,10 @@ func (cfg *Config) try(ctx context.Context, f *fleet) (*trial, error) {
 	if t.after, err = shops.collect(ctx); err != nil {
 		return nil, err
 	}
-	t.senders, err = readSenders(f.dir)
+	if t.senders, err = readSenders(f.dir); err != nil {
+		return nil, err
+	}
+	t.onDisk, err = cardsIn(filepath.Join(f.dir, "broker"))
 	return t, err
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/waxwing-mq/waxwing/examples/orders/contract"
+	"github.com/waxwing-mq/waxwing/examples/orders/payment"
 	"github.com/waxwing-mq/waxwing/examples/orders/service"
 	"github.com/waxwing-mq/waxwing/waxtest"
 )
@@ -27,6 +28,8 @@ type evidence struct {
 	acted  []waxtest.Effect          // what consumers did because of events
 
 	takeovers map[string]int // by relays, by service
+
+	paid []payment.Paid
 
 	merchant, customers       int64 // cents
 	available, reserved, gone int64 // pieces
@@ -61,13 +64,14 @@ func (s *shops) collect(ctx context.Context) (*evidence, error) {
 	return e, errors.Join(append(errs, s.sums(ctx, e), s.readOrders(ctx, e))...)
 }
 
-// sums reads money and stock.
+// sums reads money and stock, and how orders were paid.
 func (s *shops) sums(ctx context.Context, e *evidence) (err error) {
-	var errs [4]error
+	var errs [5]error
 	e.merchant, e.customers, errs[0] = s.payment.Balances(ctx)
 	e.available, e.reserved, e.gone, errs[1] = s.inventory.Stock(ctx)
 	e.sent, errs[2] = s.shipping.Pieces(ctx)
 	e.revenue, e.pieces, errs[3] = s.order.Lines(ctx)
+	e.paid, errs[4] = s.payment.Paid(ctx)
 	return errors.Join(errs[:]...)
 }
 
@@ -159,6 +163,7 @@ type sender struct {
 	nth     int            // process of its service
 	batch   map[string]int // events of which it was told that they are there, with the batch
 	twice   int            // events of which it was told again
+	plain   []string       // messages that showed a card
 }
 
 // readSenders reads what the processes have written down.
@@ -193,6 +198,9 @@ func (s *sender) read(text []byte) {
 	lines.Buffer(nil, 16<<20)
 	for number := 1; lines.Scan(); number++ {
 		ids := strings.Split(lines.Text(), "\t")
+		if ids[0] == "plain" {
+			s.plain = append(s.plain, ids[1:]...)
+		}
 		if ids[0] != "ok" {
 			continue
 		}

@@ -151,6 +151,17 @@ func (f *faults) published(msgs []bus.Message, err error) {
 	_, _ = f.sent.Write(b.Bytes())
 }
 
+// saw writes down which messages show a card to everybody on their way.
+func (f *faults) saw(msgs []bus.Message) {
+	var b bytes.Buffer
+	for i := range msgs {
+		if showsCard(&msgs[i]) {
+			fmt.Fprintf(&b, "plain\t%s\n", msgs[i].ID)
+		}
+	}
+	_, _ = f.sent.Write(b.Bytes())
+}
+
 // Before implements the hook of a database: a process may be told to die when it
 // commits.
 func (f *faults) Before(step string) error {
@@ -188,6 +199,7 @@ func (b faulty) Publish(ctx context.Context, msgs []bus.Message) error {
 	if d := b.f.slow.Load(); d > 0 {
 		time.Sleep(time.Duration(d))
 	}
+	b.f.saw(msgs)
 	err := b.Bus.Publish(ctx, msgs)
 	lost := err == nil && b.f.happens(sendAckLost)
 	if lost {

@@ -30,6 +30,7 @@ type fleet struct {
 	chaos  bool
 	broken string // safeguard
 	groups string // what names of consumer groups end with
+	keys   map[string]*keyLines
 
 	mu       sync.Mutex
 	broker   *process
@@ -47,8 +48,8 @@ type ports struct {
 	HTTP  string `json:"http"`
 }
 
-func newFleet(dir string, dsn map[string]string, cfg Config) *fleet {
-	return &fleet{dir: dir, dsn: dsn, seed: cfg.Seed, chaos: cfg.Chaos, broken: cfg.Break,
+func newFleet(dir string, dsn map[string]string, keys map[string]*keyLines, cfg Config) *fleet {
+	return &fleet{keys: keys, dir: dir, dsn: dsn, seed: cfg.Seed, chaos: cfg.Chaos, broken: cfg.Break,
 		services: map[string]*process{}, nth: map[string]int{}, skipped: map[string]int{}}
 }
 
@@ -103,7 +104,7 @@ func (f *fleet) awaitBroker(ctx context.Context, p *process, file string) error 
 // startService starts a process of a service, beside those that there are.
 func (f *fleet) startService(ctx context.Context, name string) (*process, error) {
 	c := child{Service: name, Name: f.next(name), DSN: f.dsn[name], Kafka: f.ports.Kafka,
-		AMQP: "amqp://guest:guest@" + f.ports.AMQP + "/", Groups: f.groups, Seed: f.seed, Break: f.broken}
+		AMQP: "amqp://guest:guest@" + f.ports.AMQP + "/", HTTP: "http://" + f.ports.HTTP, Keys: f.keys[name], Groups: f.groups, Seed: f.seed, Break: f.broken}
 	c.Sent = filepath.Join(f.dir, strings.ReplaceAll(c.Name, "/", "-")+".sent")
 	if f.chaos {
 		c.Faults = filepath.Join(f.dir, "faults")

@@ -25,6 +25,7 @@ const (
 // A plannedOrder is an order with what becomes of it.
 type plannedOrder struct {
 	contract.Order // as the request has it, without an id
+	card           string
 	key            string
 	twice          bool   // its request is sent twice at once
 	id             string // that the service has given
@@ -41,6 +42,7 @@ func plan(seed uint64, n int) []*plannedOrder {
 	all := make([]*plannedOrder, n)
 	for i := range all {
 		o := &plannedOrder{key: fmt.Sprintf("demo-%d-%d", seed, i), twice: r.IntN(10) == 0}
+		o.card = cardMarker + o.key
 		o.Customer = fmt.Sprintf("customer-%02d", r.IntN(customers))
 		o.SKU = fmt.Sprintf("article-%d", r.IntN(articles))
 		o.Country = fmt.Sprintf("country-%d", r.IntN(countries))

@@ -22,6 +22,8 @@ type Result struct {
 	Money Money `json:"money"`
 	Stock Stock `json:"stock"`
 
+	Sealed Sealed `json:"sealed"`
+
 	FaultsFired int     `json:"faultsFired"`
 	Faults      []Fault `json:"faults"`
 	Requests    int64   `json:"requests"`   // that the client has sent, for Orders
@@ -56,6 +58,13 @@ type Stock struct {
 	Conserved bool  `json:"conserved"`
 }
 
+// Sealed is what became of payment details.
+type Sealed struct {
+	Opened    int `json:"opened"`    // by payment, of charges
+	Plaintext int `json:"plaintext"` // messages in which they could be read on the wire
+	OnDisk    int `json:"onDisk"`    // places in the broker's files where they can be read
+}
+
 // A Fault is something bad that was done.
 type Fault struct {
 	Name     string `json:"name"`
@@ -77,6 +86,7 @@ func (r *Result) fill(t *trial) {
 	}
 	r.Money = Money{t.begin.money, e.customers, e.merchant, e.customers+e.merchant == t.begin.money}
 	r.Stock = Stock{t.begin.pieces, e.available, e.reserved, e.gone, e.available+e.reserved+e.gone == t.begin.pieces}
+	r.Sealed = Sealed{t.opened(), len(t.plaintext()), t.onDisk}
 	r.Faults = []Fault{}
 	if t.chaos {
 		for _, f := range t.allFaults() {
@@ -129,6 +139,7 @@ func (r *Result) Print(w io.Writer) error {
 	row("compensated", "%d", r.Compensated)
 	row("money", "%s: customers %s + merchant %s = %s", yes[r.Money.Conserved], cents(r.Money.Customers), cents(r.Money.Merchant), cents(r.Money.Begin))
 	row("stock", "%s: available %d + reserved %d + shipped %d = %d", yes[r.Stock.Conserved], r.Stock.Available, r.Stock.Reserved, r.Stock.Shipped, r.Stock.Begin)
+	row("payment details", "opened: %d, plaintext on the wire: %d, on the broker's disk: %d", r.Sealed.Opened, r.Sealed.Plaintext, r.Sealed.OnDisk)
 	if r.Chaos {
 		row("faults fired", "%d", r.FaultsFired)
 		for _, f := range r.Faults {

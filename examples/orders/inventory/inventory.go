@@ -24,7 +24,7 @@ type Service struct{ *service.Base }
 
 // New is the service in a database.
 func New(ctx context.Context, db *service.DB) (*Service, error) {
-	base, err := service.New(ctx, "inventory", db, tables...)
+	base, err := service.New(ctx, "inventory", db, nil, tables...)
 	if err != nil {
 		return nil, err
 	}

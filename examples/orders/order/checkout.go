@@ -17,21 +17,28 @@ import (
 // waiting in its queue, and an order is not cancelled because of that. From the pivot
 // on a step that does not answer is asked again, without end; the services' barrier
 // sees to it that it still happens once.
-func checkout() *saga.Definition[contract.Order] {
+func checkout() *saga.Definition[contract.Payment] {
 	again := []saga.StepOption{saga.Timeout(2 * time.Second), saga.Attempts(0), saga.Backoff(100*time.Millisecond, time.Second)}
-	return saga.Define[contract.Order]("checkout", 1).
+	return saga.Define[contract.Payment]("checkout", 1).
 		Step("accept", to(contract.OrderCommands, contract.AcceptOrder), to(contract.OrderCommands, contract.CancelOrder)).
 		Step("reserve", to(contract.InventoryCommands, contract.ReserveStock), to(contract.InventoryCommands, contract.ReleaseStock)).
-		Step("charge", to(contract.PaymentCommands, contract.ChargeCard), to(contract.PaymentCommands, contract.RefundCard)).
+		Step("charge", pay(contract.ChargeCard), pay(contract.RefundCard)).
 		Pivot("ship", to(contract.ShippingCommands, contract.SendParcel), again...).
 		Step("confirm", to(contract.InventoryCommands, contract.ConfirmStock), nil, again...).
 		Step("complete", to(contract.OrderCommands, contract.CompleteOrder), nil, again...)
 }
 
-// to is a command with the whole order as its body.
-func to(queue, command string) saga.Builder[contract.Order] {
-	return func(o contract.Order) (saga.Command, error) {
-		return saga.Command{Topic: queue, Type: command, Data: o}, nil
+// to is a command with the order as its body, without how it is paid.
+func to(queue, command string) saga.Builder[contract.Payment] {
+	return func(p contract.Payment) (saga.Command, error) {
+		return saga.Command{Topic: queue, Type: command, Data: p.Order}, nil
+	}
+}
+
+// pay is a command to payment, which the outbox seals.
+func pay(command string) saga.Builder[contract.Payment] {
+	return func(p contract.Payment) (saga.Command, error) {
+		return saga.Command{Topic: contract.PaymentCommands, Type: command, Data: p}, nil
 	}
 }
 

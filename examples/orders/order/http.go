@@ -14,7 +14,7 @@ import (
 
 // Handler is the service's front:
 //
-//	POST /orders       places an order (a contract.Order without an id); needs Idempotency-Key
+//	POST /orders       places an order (a contract.Payment without an id); needs Idempotency-Key
 //	GET  /orders/{id}  an order and its state
 func (s *Service) Handler() http.Handler {
 	keys := idempotency.New(s.DB)
@@ -37,8 +37,8 @@ type Answer struct {
 // post places an order. Its id is made of the request's key, so that a request which
 // comes again speaks of the same one.
 func (s *Service) post(ctx context.Context, tx service.Tx, w http.ResponseWriter, r *http.Request) error {
-	var o contract.Order
-	if err := json.NewDecoder(r.Body).Decode(&o); err != nil || o.Customer == "" || o.SKU == "" || o.Quantity < 1 || o.Amount < 0 {
+	var o contract.Payment
+	if err := json.NewDecoder(r.Body).Decode(&o); err != nil || o.Customer == "" || o.SKU == "" || o.Quantity < 1 || o.Amount < 0 || o.Card == "" {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		return nil
 	}
@@ -47,7 +47,7 @@ func (s *Service) post(ctx context.Context, tx service.Tx, w http.ResponseWriter
 		return err
 	}
 	w.Header().Set("Location", "/orders/"+o.ID)
-	return respond(w, http.StatusAccepted, Answer{o, Placed})
+	return respond(w, http.StatusAccepted, Answer{o.Order, Placed})
 }
 
 func (s *Service) get(w http.ResponseWriter, r *http.Request) {

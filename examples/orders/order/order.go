@@ -13,6 +13,7 @@ import (
 	"github.com/waxwing-mq/waxwing/examples/orders/service"
 	"github.com/waxwing-mq/waxwing/inbox"
 	"github.com/waxwing-mq/waxwing/saga"
+	"github.com/waxwing-mq/waxwing/seal"
 )
 
 // The states of an order.
@@ -36,13 +37,13 @@ var tables = []string{
 // Service is the order service.
 type Service struct {
 	*service.Base
-	checkout *saga.Definition[contract.Order]
+	checkout *saga.Definition[contract.Payment]
 	engine   *saga.Engine[service.Tx]
 }
 
-// New is the service in a database.
-func New(ctx context.Context, db *service.DB) (*Service, error) {
-	base, err := service.New(ctx, "order", db, tables...)
+// New is the service in a database. How an order is paid is sealed to payment.
+func New(ctx context.Context, db *service.DB, keys *service.Keys) (*Service, error) {
+	base, err := service.New(ctx, "order", db, keys.With(seal.To(contract.PaymentCommands, "payment")), tables...)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func New(ctx context.Context, db *service.DB) (*Service, error) {
 
 // place writes a new order and begins its checkout, in the transaction of the
 // request that wants it.
-func (s *Service) place(ctx context.Context, tx service.Tx, o contract.Order) error {
+func (s *Service) place(ctx context.Context, tx service.Tx, o contract.Payment) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO customer_order (id, state, customer, sku, quantity, amount, country) VALUES ($1, $2, $3, $4, $5, $6, $7)",
 		o.ID, Placed, o.Customer, o.SKU, o.Quantity, o.Amount, o.Country)
 	if err != nil {

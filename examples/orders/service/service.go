@@ -16,6 +16,7 @@ import (
 	"github.com/waxwing-mq/waxwing/inbox"
 	"github.com/waxwing-mq/waxwing/outbox"
 	"github.com/waxwing-mq/waxwing/saga"
+	"github.com/waxwing-mq/waxwing/seal"
 	"github.com/waxwing-mq/waxwing/sqldb"
 	"github.com/waxwing-mq/waxwing/waxtest"
 )
@@ -36,6 +37,9 @@ type Base struct {
 	// "NAME.commands".
 	Commands *saga.Participant[Tx]
 
+	endpoint *seal.Endpoint[Tx]
+	opens    inbox.Option // what is sealed to the endpoint
+
 	ledger  *waxtest.Ledger[Tx]
 	inboxes []*inbox.Inbox[Tx]
 	runs    []run
@@ -55,7 +59,7 @@ type Buses struct {
 const lanes = 2
 
 // New is the base of a service in a database, in which it makes its tables.
-func New(ctx context.Context, name string, db *DB, tables ...string) (*Base, error) {
+func New(ctx context.Context, name string, db *DB, keys *Keys, tables ...string) (*Base, error) {
 	if err := sqldb.Migrate(ctx, db); err != nil {
 		return nil, err
 	}
@@ -64,12 +68,16 @@ func New(ctx context.Context, name string, db *DB, tables ...string) (*Base, err
 			return nil, fmt.Errorf("%s: %w\n%s", name, err, create)
 		}
 	}
-	b := &Base{Name: name, DB: db, Outbox: outbox.New(db, outbox.Source(name))}
-	var err error
+	b := &Base{Name: name, DB: db}
+	seals, opens, err := b.seals(keys)
+	if err != nil {
+		return nil, err
+	}
+	b.Outbox, b.opens = outbox.New(db, outbox.Source(name), seals), opens
 	if b.ledger, err = waxtest.NewLedger(ctx, db); err != nil {
 		return nil, err
 	}
-	commands, err := inbox.New(db, name+".commands", inbox.Lanes(lanes))
+	commands, err := inbox.New(db, name+".commands", inbox.Lanes(lanes), opens)
 	if err != nil {
 		return nil, err
 	}
@@ -84,17 +92,17 @@ func (b *Base) Start(run func(ctx context.Context, buses Buses) error) { b.runs 
 // Events is a new inbox for events, under a name that says what it does. It runs
 // with the service.
 func (b *Base) Events(name string) (*inbox.Inbox[Tx], error) {
-	return b.inbox(name, func(buses Buses) bus.Bus { return buses.Events })
+	return b.inbox(name, inbox.Seal(nil), func(buses Buses) bus.Bus { return buses.Events })
 }
 
 // Replies is a new inbox for the replies to a saga. It runs with the service.
 func (b *Base) Replies(name string) (*inbox.Inbox[Tx], error) {
-	return b.inbox(name, func(buses Buses) bus.Bus { return buses.Commands })
+	return b.inbox(name, b.opens, func(buses Buses) bus.Bus { return buses.Commands })
 }
 
 // inbox is a new inbox, after whose handlers the relay looks at once.
-func (b *Base) inbox(name string, of func(Buses) bus.Bus) (*inbox.Inbox[Tx], error) {
-	in, err := inbox.New(b.DB, name, inbox.Lanes(lanes), inbox.Wakes(b.Outbox))
+func (b *Base) inbox(name string, opens inbox.Option, of func(Buses) bus.Bus) (*inbox.Inbox[Tx], error) {
+	in, err := inbox.New(b.DB, name, inbox.Lanes(lanes), inbox.Wakes(b.Outbox), opens)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ type Service struct{ *service.Base }
 
 // New is the service in a database.
 func New(ctx context.Context, db *service.DB) (*Service, error) {
-	base, err := service.New(ctx, "shipping", db, tables...)
+	base, err := service.New(ctx, "shipping", db, nil, tables...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,14 @@
 -- Identities of this database's services. secret is wrapped, and empty for those that
 -- are kept elsewhere. next_id is the next prekey's. renew is 1 if all prekeys are to be
--- made anew, and 2 until those are published.
+-- made anew, and 2 until those are published. signer is the public key that they are made
+-- for, empty if there are none.
 CREATE TABLE IF NOT EXISTS waxwing_seal_identity (
   name VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY,
   wrap_id BIGINT NOT NULL,
   secret VARBINARY(1000) NOT NULL,
   next_id BIGINT NOT NULL,
-  renew SMALLINT NOT NULL
+  renew SMALLINT NOT NULL,
+  signer VARBINARY(32) NOT NULL
 ) ENGINE = InnoDB;
 -- What is known of peers: their identity keys, and since when.
 CREATE TABLE IF NOT EXISTS waxwing_seal_peer (
@@ -30,8 +32,9 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_stream (
   UNIQUE KEY waxwing_seal_stream_by_number (local, stream)
 ) ENGINE = InnoDB;
 -- Sessions. slot is 0 of the one that is sealed with, above 0 of others, and below 0 of
--- those that are for opening only. handshake is what travels along until the peer has
--- answered. state is wrapped, and written with every message.
+-- those that are for opening only. stream is -1 until something was sealed. handshake is
+-- what travels along until the peer has answered. state is wrapped, and written with every
+-- message.
 CREATE TABLE IF NOT EXISTS waxwing_seal_session (
   local VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   tag BINARY(16) NOT NULL,
@@ -51,7 +54,8 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_session (
   PRIMARY KEY (local, tag),
   UNIQUE KEY waxwing_seal_session_by_lane (local, remote, lane, slot)
 ) ENGINE = InnoDB;
--- Keys of messages that have not come, wrapped.
+-- Keys of messages that have not come, wrapped. pq is 0 of a session's, 1 of its
+-- post-quantum chain's, 2 of a group's.
 CREATE TABLE IF NOT EXISTS waxwing_seal_skipped (
   local VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   tag BINARY(16) NOT NULL,
@@ -76,7 +80,8 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_pinned (
   KEY waxwing_seal_pinned_by_expiry (local, expires_us)
 ) ENGINE = InnoDB;
 -- Prekeys' private halves, wrapped. kind is 1 signed, 2 one-time, 3 one-time KEM, 4
--- last-resort KEM. retired_us is 0 of those in use.
+-- last-resort KEM. published is 2 of those of before a restore. retired_us is 0 of those
+-- in use.
 CREATE TABLE IF NOT EXISTS waxwing_seal_prekey (
   local VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   id BIGINT NOT NULL,

@@ -1,12 +1,14 @@
 -- Identities of this database's services. secret is wrapped, and empty for those that
 -- are kept elsewhere. next_id is the next prekey's. renew is 1 if all prekeys are to be
--- made anew, and 2 until those are published.
+-- made anew, and 2 until those are published. signer is the public key that they are made
+-- for, empty if there are none.
 CREATE TABLE IF NOT EXISTS waxwing_seal_identity (
   name TEXT COLLATE "C" PRIMARY KEY,
   wrap_id BIGINT NOT NULL,
   secret BYTEA NOT NULL,
   next_id BIGINT NOT NULL,
-  renew SMALLINT NOT NULL
+  renew SMALLINT NOT NULL,
+  signer BYTEA NOT NULL
 );
 -- What is known of peers: their identity keys, and since when.
 CREATE TABLE IF NOT EXISTS waxwing_seal_peer (
@@ -30,8 +32,9 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_stream (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS waxwing_seal_stream_by_number ON waxwing_seal_stream (local, stream);
 -- Sessions. slot is 0 of the one that is sealed with, above 0 of others, and below 0 of
--- those that are for opening only. handshake is what travels along until the peer has
--- answered. state is wrapped, and written with every message.
+-- those that are for opening only. stream is -1 until something was sealed. handshake is
+-- what travels along until the peer has answered. state is wrapped, and written with every
+-- message.
 CREATE TABLE IF NOT EXISTS waxwing_seal_session (
   local TEXT COLLATE "C" NOT NULL,
   tag BYTEA NOT NULL,
@@ -51,7 +54,8 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_session (
   PRIMARY KEY (local, tag)
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX IF NOT EXISTS waxwing_seal_session_by_lane ON waxwing_seal_session (local, remote, lane, slot);
--- Keys of messages that have not come, wrapped.
+-- Keys of messages that have not come, wrapped. pq is 0 of a session's, 1 of its
+-- post-quantum chain's, 2 of a group's.
 CREATE TABLE IF NOT EXISTS waxwing_seal_skipped (
   local TEXT COLLATE "C" NOT NULL,
   tag BYTEA NOT NULL,
@@ -76,7 +80,8 @@ CREATE TABLE IF NOT EXISTS waxwing_seal_pinned (
 );
 CREATE INDEX IF NOT EXISTS waxwing_seal_pinned_by_expiry ON waxwing_seal_pinned (local, expires_us);
 -- Prekeys' private halves, wrapped. kind is 1 signed, 2 one-time, 3 one-time KEM, 4
--- last-resort KEM. retired_us is 0 of those in use.
+-- last-resort KEM. published is 2 of those of before a restore. retired_us is 0 of those
+-- in use.
 CREATE TABLE IF NOT EXISTS waxwing_seal_prekey (
   local TEXT COLLATE "C" NOT NULL,
   id BIGINT NOT NULL,

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waxwing-mq/waxwing/seal"
+)
+
+// sourceBytesMax bounds what is read of a file with a key.
+const sourceBytesMax = 64 << 10
+
+// readSource reads a secret, or something like it: of a file, of stdin ("-") or of a
+// variable ("env:NAME"). Errors name the flag and the source, never what is there.
+func readSource(cmd *cobra.Command, flag, source string) ([]byte, error) {
+	if source == "" {
+		return nil, fmt.Errorf("%s is missing: a file, - for stdin, or env:NAME for a variable", flag)
+	}
+	if name, ok := strings.CutPrefix(source, "env:"); ok {
+		text := os.Getenv(name)
+		if text == "" {
+			return nil, fmt.Errorf("%s: the variable %s is not set", flag, name)
+		}
+		return []byte(text), nil
+	}
+	in := cmd.InOrStdin()
+	if source != "-" {
+		f, err := os.Open(source)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, sourceBytesMax+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	case len(text) > sourceBytesMax:
+		return nil, fmt.Errorf("%s: %s has more than %d bytes", flag, source, sourceBytesMax)
+	case len(bytes.TrimSpace(text)) == 0:
+		return nil, fmt.Errorf("%s: %s is empty", flag, source)
+	}
+	return text, nil
+}
+
+// oneStdin refuses sources of which more than one is stdin.
+func oneStdin(sources ...string) error {
+	n := 0
+	for _, s := range sources {
+		if s == "-" {
+			n++
+		}
+	}
+	if n > 1 {
+		return errors.New("only one thing can be read from stdin")
+	}
+	return nil
+}
+
+// readKey reads a source and decodes it.
+func readKey[K any](cmd *cobra.Command, flag, source string, decode func([]byte) (K, error)) (K, error) {
+	var none K
+	text, err := readSource(cmd, flag, source)
+	if err != nil {
+		return none, err
+	}
+	k, err := decode(text)
+	if err == nil {
+		return k, nil
+	}
+	if is := kindOfKey(text); is != "" {
+		err = fmt.Errorf("it is %s", is)
+	}
+	return none, fmt.Errorf("%s: %s: %w", flag, source, sealError(err))
+}
+
+// kindOfKey says what a line is, for who expected something else.
+func kindOfKey(text []byte) string {
+	k, err := decodeKey(text)
+	switch {
+	case err != nil:
+		return ""
+	case k.root != nil:
+		return "a root's private key"
+	case k.rootKey != nil:
+		return "a root's public key"
+	case k.identity != nil:
+		return "an identity"
+	case k.storage != nil:
+		return "a storage key"
+	}
+	return "a certificate"
+}
+
+// aKey is one of the things that are a line of a file. The others are nil.
+type aKey struct {
+	root        *seal.Root
+	rootKey     *seal.RootKey
+	identity    *seal.Identity
+	storage     *seal.StorageKey
+	certificate *seal.Certificate
+}
+
+// decodeKey reads whatever there is.
+func decodeKey(text []byte) (k aKey, err error) {
+	if k.root, err = seal.DecodeRoot(text); err == nil {
+		return k, nil
+	}
+	if public, err := seal.ParseRootKey(text); err == nil {
+		return aKey{rootKey: &public}, nil
+	}
+	if k.identity, err = seal.DecodeIdentity(text); err == nil {
+		return aKey{identity: k.identity}, nil
+	}
+	if storage, err := seal.DecodeStorageKey(text); err == nil {
+		return aKey{storage: &storage}, nil
+	}
+	if k.certificate, err = decodeCertificate(text); err == nil {
+		return aKey{certificate: k.certificate}, nil
+	}
+	return aKey{}, errors.New("it is no key, identity or certificate")
+}
+
+// keyLabel is what the lines begin with.
+const keyLabel = "WAXWING-SEAL-"
+
+const certificateLabel = keyLabel + "CERTIFICATE-1 "
+
+// encodeCertificate is a certificate as a line of a file.
+func encodeCertificate(c *seal.Certificate) []byte {
+	return []byte(certificateLabel + base64.StdEncoding.EncodeToString(c.Bytes()) + "\n")
+}
+
+// decodeCertificate reads what encodeCertificate wrote.
+func decodeCertificate(line []byte) (*seal.Certificate, error) {
+	text, ok := strings.CutPrefix(string(bytes.TrimSpace(line)), certificateLabel)
+	if !ok {
+		return nil, fmt.Errorf("this does not begin with %q", strings.TrimSpace(certificateLabel))
+	}
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errors.New("what follows the first word is not base64")
+	}
+	return seal.ParseCertificate(raw)
+}
+
+// createSecret writes a file that only its owner may read. One that exists is an error.
+func createSecret(path string, text []byte) (err error) {
+	if path == "" {
+		return errors.New("--out must name the file that is to be made")
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("--out: %s exists already, and is left as it is", path)
+	}
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	if err := writeSecret(f, text); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return syncFolder(path)
+}
+
+// replaceSecret replaces a file as a whole, by one that only its owner may read.
+func replaceSecret(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // with 0600
+	if err != nil {
+		return err
+	}
+	if err = writeSecret(f, text); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncFolder(path)
+}
+
+// writeSecret writes a file durably, and closes it.
+func writeSecret(f *os.File, text []byte) error {
+	_, err := f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// syncFolder makes durable that a file is in its folder.
+func syncFolder(path string) error {
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	_ = d.Sync() // not every system syncs folders
+	return d.Close()
+}

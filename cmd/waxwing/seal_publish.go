@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waxwing-mq/waxwing/seal"
+	"github.com/waxwing-mq/waxwing/seal/directory"
+	"github.com/waxwing-mq/waxwing/seal/ratchet"
+	"github.com/waxwing-mq/waxwing/sqldb"
+)
+
+// sealDatabase holds the flags of commands that work with a service's own database.
+type sealDatabase struct {
+	database
+	identity, storageKey string
+	oldKeys              []string
+}
+
+// addTo adds the flags to cmd.
+func (s *sealDatabase) addTo(cmd *cobra.Command) {
+	s.database.addTo(cmd)
+	fs := cmd.Flags()
+	fs.StringVar(&s.identity, "identity", "", "the service's identity: a file, -, env:NAME, or db:NAME for one that the database has")
+	fs.StringVar(&s.storageKey, "storage-key", "", "the key that wraps secrets in the database: a file, -, or env:NAME")
+	fs.StringArrayVar(&s.oldKeys, "old-storage-key", nil, "a key that some are wrapped under still; may be repeated")
+	bindSealEnv(cmd, "identity", "WAXWING_SEAL_IDENTITY")
+	bindSealEnv(cmd, "storage-key", "WAXWING_SEAL_STORAGE_KEY")
+}
+
+// ring reads the storage keys.
+func (s *sealDatabase) ring(cmd *cobra.Command) (*seal.KeyRing, error) {
+	active, err := readKey(cmd, "--storage-key", s.storageKey, seal.DecodeStorageKey)
+	if err != nil {
+		return nil, err
+	}
+	var old []seal.StorageKey
+	for _, source := range s.oldKeys {
+		k, err := readKey(cmd, "--old-storage-key", source, seal.DecodeStorageKey)
+		if err != nil {
+			return nil, err
+		}
+		old = append(old, k)
+	}
+	ring, err := seal.NewKeyRing(active, old...)
+	return ring, sealError(err)
+}
+
+// endpoint is what with calls do with.
+type endpoint struct {
+	*seal.Endpoint[*sql.Tx]
+	id *seal.Identity
+}
+
+// with opens the database and calls do with an endpoint of the identity's.
+func (s *sealDatabase) with(cmd *cobra.Command, do func(ctx context.Context, e endpoint) error, opts ...seal.Option) error {
+	keys, err := s.ring(cmd)
+	if err != nil {
+		return err
+	}
+	var id *seal.Identity
+	name, stored := cutDB(s.identity)
+	if !stored {
+		if id, err = readKey(cmd, "--identity", s.identity, seal.DecodeIdentity); err != nil {
+			return err
+		}
+	}
+	return s.database.with(cmd, func(ctx context.Context, db *sqldb.DB[*sql.Tx]) error {
+		if stored {
+			if id, err = seal.LoadIdentity(ctx, db, keys, name); err != nil {
+				return fmt.Errorf("--identity: %w", sealError(err))
+			}
+		}
+		e, err := seal.New(db, id, keys, opts...)
+		if err != nil {
+			return sealError(err)
+		}
+		return do(ctx, endpoint{e, id})
+	})
+}
+
+func newSealPublishCommand() *cobra.Command {
+	var s sealDatabase
+	var d directoryFlags
+	var rootFile string
+	var oneTime int
+	profile := newEnum(profileNames()...)
+	cmd := &cobra.Command{
+		Use:   "publish",
+		Short: "Publish an identity's certificate and prekeys at the directory",
+		Long: `Makes the prekeys that are missing or older than a week, keeps their private halves in
+the service's database, and publishes the public ones with the identity's certificate:
+what others need to begin a session. A service does the same while it runs
+(seal.Endpoint.Run); it may be repeated.
+
+With --root nothing is published unless that root has signed the certificate.`,
+		Example: `  waxwing seal publish --identity payments.id --storage-key storage.key --dsn sqlite:shop.db --directory https://broker:8080 --user payments --password-file password`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if oneTime < 1 || oneTime > directory.OneTimeMax {
+				return fmt.Errorf("--one-time-keys must be between 1 and %d", directory.OneTimeMax)
+			}
+			if err := oneStdin(append(s.oldKeys, s.identity, s.storageKey, d.passwordFile, rootFile)...); err != nil {
+				return err
+			}
+			client, err := d.open(cmd)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			trust := seal.TOFU() // publishing trusts nobody, but an endpoint wants to know
+			var root *seal.RootKey
+			if rootFile != "" {
+				k, err := readKey(cmd, "--root", rootFile, seal.ParseRootKey)
+				if err != nil {
+					return err
+				}
+				root, trust = &k, seal.Pinned(k)
+			}
+			return s.with(cmd, func(ctx context.Context, e endpoint) error {
+				if err := checkOwn(e.id, root); err != nil {
+					return err
+				}
+				if err := e.Publish(ctx); err != nil {
+					return d.explain(e.Name(), err)
+				}
+				status, err := client.Status(ctx, e.Name())
+				if err != nil {
+					return d.explain(e.Name(), err)
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "published %s: %s and %s wait, signed prekey %d, last-resort key %d\n", e.Name(),
+					count(status.OneTime, "one-time key"), count(status.OneTimeKEM, "one-time KEM key"), status.SignedID, status.LastResortID)
+				return nil
+			}, trust, seal.Through(client), seal.OneTimeKeys(oneTime), seal.Profile(profileOf(profile.value)))
+		},
+	}
+	s.addTo(cmd)
+	d.addTo(cmd)
+	cmd.Flags().StringVar(&rootFile, "root", "", "refuse a certificate that is not by the root with this public key: a file, -, or env:NAME")
+	cmd.Flags().IntVar(&oneTime, "one-time-keys", seal.DefaultOneTime, "have so many one-time keys wait at the directory")
+	addEnum(cmd, profile, "profile", "", "what sessions speak")
+	return cmd
+}
+
+// checkOwn refuses an identity whose certificate others would refuse.
+func checkOwn(id *seal.Identity, root *seal.RootKey) error {
+	c := id.Certificate()
+	if c == nil {
+		return errors.New("the identity has no certificate")
+	}
+	if root != nil {
+		_, err := root.Verify(c.Bytes(), time.Now())
+		return sealError(err)
+	}
+	if time.Now().After(c.NotAfter) {
+		return fmt.Errorf("the certificate of %s has ended on %s", c.Name, c.NotAfter.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// profileNames are those of --profile.
+func profileNames() (names []string) {
+	for _, p := range profiles {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// profileOf is the profile of a name that --profile has.
+func profileOf(name string) ratchet.Profile {
+	for _, p := range profiles {
+		if p.name == name {
+			return p.profile
+		}
+	}
+	return 0
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waxwing-mq/waxwing/seal"
+)
+
+// cutDB is the name of an identity that the database has: db:NAME.
+func cutDB(source string) (name string, ok bool) { return strings.CutPrefix(source, "db:") }
+
+func newSealRotateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "rotate",
+		Short:   "Replace the storage key of a service's database",
+		Long:    `Replaces keys before somebody has use of them.`,
+		Example: `  waxwing seal rotate storage-key --identity payments.id --storage-key new.key --old-storage-key old.key --dsn sqlite:shop.db`,
+		RunE:    showHelp,
+	}
+	cmd.AddCommand(newSealRotateStorageKeyCommand())
+	return cmd
+}
+
+func newSealRotateStorageKeyCommand() *cobra.Command {
+	var s sealDatabase
+	cmd := &cobra.Command{
+		Use:   "storage-key",
+		Short: "Wrap everything in the database under another storage key",
+		Long: `Wraps the secrets of an identity that are in the database under the key of --storage-key,
+whatever they were wrapped under before. Services may run meanwhile, if all their
+processes have both keys. It may be interrupted, and goes on when it is repeated.
+
+First give each process the new key as an old one, then as the active one, then call
+this, then take the old key away. What is in backups and replicas stays as it was.`,
+		Example: `  waxwing seal rotate storage-key --identity payments.id --storage-key new.key --old-storage-key old.key --dsn postgres://app:secret@db/shop
+  waxwing seal rotate storage-key --identity db:payments --storage-key env:NEW --old-storage-key env:OLD --dsn sqlite:shop.db`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(s.oldKeys) == 0 {
+				return errors.New("--old-storage-key must name what the database is wrapped under")
+			}
+			if err := oneStdin(append(s.oldKeys, s.identity, s.storageKey)...); err != nil {
+				return err
+			}
+			return s.with(cmd, func(ctx context.Context, e endpoint) error {
+				rows, err := e.Rotate(ctx)
+				if rows > 0 || err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "wrapped %s of %s anew\n", count(rows, "row"), e.Name())
+				}
+				if ctx.Err() != nil {
+					return errInterrupted
+				}
+				return sealError(err)
+			}, seal.TOFU()) // this trusts nobody, but an endpoint wants to know
+		},
+	}
+	s.addTo(cmd)
+	return cmd
+}
