@@ -81,7 +81,11 @@ kill-amqp: ## the same under confirmed publishing and acknowledging over AMQP
 
 .PHONY: killmatrix
 killmatrix: tools ## the SDK fails at every point, on each database, over each broker; and without each safeguard
-	cd conformance && WAXWING_FULL=1 go test -tags killpoints -count=1 -timeout 120m -parallel 8 -v ./killmatrix
+	cd conformance && WAXWING_FULL=1 go test -tags killpoints -count=1 -timeout 120m -parallel 8 -skip 'TestSealed' -v ./killmatrix
+
+.PHONY: killmatrix-seal
+killmatrix-seal: tools ## the same with every message sealed, on PostgreSQL and SQLite, over Waxwing
+	cd conformance && WAXWING_FULL=1 go test -tags killpoints -count=1 -timeout 120m -parallel 8 -run 'TestSealed' -v ./killmatrix
 
 .PHONY: conformance
 conformance: tools ## real clients of other languages against the real binary (sample)
@@ -106,7 +110,7 @@ test: tools check unit bench-compile ## everything that fits into CI: installs, 
 test-full: tools check unit bench-compile mutants ## everything, in full
 	WAXWING_FULL=1 go test -count=1 -timeout 60m ./seal ./seal/ratchet
 	cd conformance && WAXWING_FULL=1 go test -count=1 -timeout 60m ./...
-	$(MAKE) kill kill-amqp killmatrix sim
+	$(MAKE) kill kill-amqp killmatrix killmatrix-seal sim
 	./scripts/fuzz.sh 30s
 	$(MAKE) bench-restart bench-backlog bench-queues bench-kafka
 

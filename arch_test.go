@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"sqldb":                      {"internal/sqltx"},
 	"outbox":                     {"bus", "internal/busrow", "internal/killpoint", "internal/msgtrace", "internal/safeguard", "internal/sqltx", "sqldb"},
 	"inbox":                      {"bus", "internal/busrow", "internal/killpoint", "internal/msgtrace", "internal/safeguard", "internal/sqltx", "sqldb"},
-	"seal":                       {"bus", "internal/busrow", "internal/sqltx", "seal/directory", "seal/ratchet", "seal/safetynumber", "seal/senderkey", "sqldb"},
+	"seal":                       {"bus", "internal/busrow", "internal/safeguard", "internal/sqltx", "seal/directory", "seal/ratchet", "seal/safetynumber", "seal/senderkey", "sqldb"},
 	"seal/directory":             {},
 	"saga":                       {"bus", "inbox", "internal/flow", "internal/killpoint", "internal/safeguard", "internal/sqltx", "outbox", "sqldb"},
 	"internal/flow":              {},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/internal/killpoint"
+	"github.com/waxwing-mq/waxwing/internal/safeguard"
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
 )
 
@@ -35,7 +36,7 @@ func (i *Inbox[TX]) ProcessBatch(ctx context.Context, ds []*bus.Delivery) (done 
 		return 0, nil
 	}
 	members := i.members(ds)
-	if len(members) < 2 {
+	if len(members) < 2 || safeguard.Removed(safeguard.Ratchet) {
 		if err := i.Process(ctx, ds[0]); err != nil {
 			return 0, err
 		}
@@ -123,7 +124,7 @@ func (i *Inbox[TX]) tryMember(ctx context.Context, tx TX, m *member[TX]) error {
 		return i.putBehind(ctx, c, &m.item)
 	}
 	m.r = handled
-	if err := i.run(ctx, tx, m.h, m.d, 1); errors.Is(err, errOpenedBefore) {
+	if err := i.run(ctx, tx, m.h, &m.item, 1); errors.Is(err, errOpenedBefore) {
 		m.r = duplicate
 	} else if err != nil {
 		return err

@@ -26,6 +26,8 @@ type item struct {
 	eventKey []byte // byEvent
 	epoch    string // bySequence
 	seq      int64  // bySequence
+
+	apart *bus.Delivery // d, opened in a transaction of its own: for a demonstration only
 }
 
 // identity finds out by what a message is known.

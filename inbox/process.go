@@ -77,6 +77,7 @@ var errNoIdentity = errors.New("it has neither an id nor a position: nothing wou
 // try is one attempt, in one transaction: failure is the handler's, or the
 // commit's; err is not the message's.
 func (i *Inbox[TX]) try(ctx context.Context, it *item, h handler[TX], attempt int) (r result, failure, err error) {
+	i.openApart(ctx, it)
 	err = i.admitted(ctx, it, func(ctx context.Context, tx TX, a admission) error {
 		switch {
 		case !a.fresh:
@@ -87,7 +88,7 @@ func (i *Inbox[TX]) try(ctx context.Context, it *item, h handler[TX], attempt in
 			return i.putBehind(ctx, i.db.Bind(tx), it)
 		}
 		r = handled
-		if err := i.run(ctx, tx, h, it.d, attempt); errors.Is(err, errOpenedBefore) {
+		if err := i.run(ctx, tx, h, it, attempt); errors.Is(err, errOpenedBefore) {
 			r = duplicate // and its row is kept
 			return nil
 		} else if err != nil {
@@ -137,17 +138,19 @@ func again(ctx context.Context, f func() error) (err error) {
 }
 
 // run opens the message, if it is sealed, and calls the handler, within a span.
-func (i *Inbox[TX]) run(ctx context.Context, tx TX, h handler[TX], d *bus.Delivery, attempt int) error {
-	m := *d // so that the next attempt finds it as it came
-	m.Attempt = max(d.Attempt, 1) + attempt - 1
-	if err := i.open(ctx, i.db.Bind(tx), &m); err != nil {
+func (i *Inbox[TX]) run(ctx context.Context, tx TX, h handler[TX], it *item, attempt int) error {
+	m := *it.d // so that the next attempt finds it as it came
+	if it.apart != nil {
+		m = *it.apart
+	} else if err := i.open(ctx, i.db.Bind(tx), &m); err != nil {
 		return err
 	}
+	m.Attempt = max(it.d.Attempt, 1) + attempt - 1
 	if err := killpoint.At(ctx, killpoint.Effect, killpoint.Before); err != nil {
 		return err
 	}
 	start := time.Now()
-	ctx, span := msgtrace.Process(ctx, i.tracer, i.speaks(d), i.consumer, &m)
+	ctx, span := msgtrace.Process(ctx, i.tracer, i.speaks(it.d), i.consumer, &m)
 	err := i.call(ctx, tx, h, &m)
 	msgtrace.End(span, err)
 	i.m.seconds.Observe(time.Since(start).Seconds())

@@ -130,7 +130,8 @@ func (i *Inbox[TX]) runRow(ctx context.Context, tx TX, r *row) error {
 	if h == nil {
 		return fmt.Errorf("there is no handler for %q of topic %q any more", r.d.Type, r.d.Topic)
 	}
-	return i.run(ctx, tx, h, &r.d, r.attempts+1)
+	it := i.o.identity(&r.d)
+	return i.run(ctx, tx, h, &it, r.attempts+1)
 }
 
 // take locks a row that is due, and the first of its key. It returns nil, and lets

@@ -12,6 +12,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/internal/killpoint"
+	"github.com/waxwing-mq/waxwing/internal/safeguard"
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
 )
 
@@ -85,6 +86,18 @@ func (i *Inbox[TX]) open(ctx context.Context, c sqltx.Conn, m *bus.Delivery) err
 		return DeadLetter(err)
 	}
 	return err
+}
+
+// openApart opens a message in a transaction before that of its effect, if a
+// demonstration wants it: what happens in between is lost.
+func (i *Inbox[TX]) openApart(ctx context.Context, it *item) {
+	if i.o.opener == nil || !safeguard.Removed(safeguard.Ratchet) {
+		return
+	}
+	m := *it.d
+	if err := i.inTx(ctx, func(ctx context.Context, tx TX) error { return i.o.opener.OpenDelivery(ctx, i.db.Bind(tx), &m) }); err == nil {
+		it.apart = &m
+	}
 }
 
 // openedBefore decides about a message that was opened before, although its row is new.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/waxwing-mq/waxwing/internal/safeguard"
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
 	"github.com/waxwing-mq/waxwing/seal/directory"
 	"github.com/waxwing-mq/waxwing/seal/ratchet"
@@ -97,11 +98,7 @@ func (e *core) prekeys(ctx context.Context, c sqltx.Conn, h *ratchet.Handshake) 
 // key. It says false, and has written nothing, if that was done before.
 func (e *core) usePrekeys(ctx context.Context, c sqltx.Conn, h *ratchet.Handshake, k *handshakeKeys) (first bool, err error) {
 	if len(k.oneTime) > 0 {
-		args := []any{e.local}
-		for _, id := range k.oneTime {
-			args = append(args, int64(id))
-		}
-		n, err := c.Exec(ctx, "DELETE FROM waxwing_seal_prekey WHERE local = ? AND id IN ("+sqltx.Marks(len(k.oneTime))+")", args...)
+		n, err := e.deleteOneTime(ctx, c, k.oneTime)
 		if err != nil || n == 0 {
 			return false, failed(err)
 		}
@@ -118,6 +115,30 @@ func (e *core) usePrekeys(ctx context.Context, c sqltx.Conn, h *ratchet.Handshak
 		return false, text(ErrConflict, "a last-resort key")
 	}
 	return n == 1, failed(err)
+}
+
+// deleteOneTime deletes one-time keys, and says how many there were.
+func (e *core) deleteOneTime(ctx context.Context, c sqltx.Conn, ids []uint32) (n int64, err error) {
+	args := []any{e.local}
+	for _, id := range ids {
+		args = append(args, int64(id))
+	}
+	const query = "DELETE FROM waxwing_seal_prekey WHERE local = ? AND id IN ("
+	if !safeguard.Removed(safeguard.OneTime) {
+		return c.Exec(ctx, query+sqltx.Marks(len(ids))+")", args...)
+	}
+	// A demonstration: in a transaction of its own, in SQLite as soon as this one has ended.
+	apart := func() error {
+		return e.inTx(context.WithoutCancel(ctx), func(ctx context.Context, c sqltx.Conn) (err error) {
+			_, err = c.Exec(ctx, query+sqltx.Marks(len(ids))+")", args...)
+			return err
+		})
+	}
+	if e.dialect == sqltx.SQLite {
+		go apart()
+		return int64(len(ids)), nil
+	}
+	return int64(len(ids)), apart()
 }
 
 // ensureIdentity makes the identity's row.

@@ -222,22 +222,45 @@ func (e *core) act(ctx context.Context, c sqltx.Conn, o *opened, until int64) er
 }
 
 // turn has the ratchet open a message, with what is stored of the keys that it asks for.
+// It does not ask for the key of a chain that it has forgotten: that is looked for when
+// the message seems not to be authentic.
 func (e *core) turn(ctx context.Context, c sqltx.Conn, s *session, env *Envelope, body []byte) (*ratchet.Opened, error) {
-	ad := associated(e.profile, env.head)
-	r, err := s.state.Open(e.rand, ad, body, nil)
-	var need *ratchet.NeedKeys
-	if !errors.As(err, &need) {
-		return r, translated(err)
+	var keys []ratchet.SkippedKey
+	for late := false; ; {
+		r, err := s.state.Open(e.rand, associated(e.profile, env.head), body, keys)
+		var need *ratchet.NeedKeys
+		var ids []ratchet.KeyID
+		switch {
+		case errors.As(err, &need):
+			ids = need.IDs
+		case errors.Is(err, ratchet.ErrMAC) && !late && e.profile != ratchet.WaxwingHE:
+			late, ids = true, lateKey(body)
+		default:
+			return r, translated(err)
+		}
+		more, kerr := e.skippedKeys(ctx, c, s.tag, sessionKeys, ids)
+		if kerr != nil {
+			return nil, kerr
+		}
+		known := len(keys)
+		for _, k := range more {
+			if !slices.ContainsFunc(keys, func(old ratchet.SkippedKey) bool { return old.ID == k.ID }) {
+				keys = append(keys, k)
+			}
+		}
+		if len(keys) == known {
+			return nil, translated(err)
+		}
 	}
-	keys, kerr := e.skippedKeys(ctx, c, s.tag, sessionKeys, need.IDs)
-	if kerr != nil {
-		return nil, kerr
+}
+
+// lateKey names the key of a message whose chain may be forgotten.
+func lateKey(body []byte) []ratchet.KeyID {
+	p, err := ratchet.Inspect(body)
+	if err != nil {
+		return nil
 	}
-	if len(keys) == 0 {
-		return nil, translated(err)
-	}
-	r, err = s.state.Open(e.rand, ad, body, keys)
-	return r, translated(err)
+	return []ratchet.KeyID{p.LateKey()}
 }
 
 // accept begins a session by the first message of a handshake that is opened.

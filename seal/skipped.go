@@ -95,7 +95,29 @@ func (e *core) keepSkipped(ctx context.Context, c sqltx.Conn, tag [16]byte, kind
 			return err
 		}
 	}
-	return e.pruneSkipped(ctx, c, tag, kind, r.Skipped)
+	if err := e.pruneSkipped(ctx, c, tag, kind, r.Skipped); err != nil {
+		return err
+	}
+	return e.pruneSession(ctx, c, tag, kind)
+}
+
+// sessionSkipped is how many skipped keys are kept of a session, or a group's chain, in
+// all: those of chains that are forgotten stay until their time ends, or others are newer.
+const sessionSkipped = ratchet.MaxChains * ratchet.MaxSkipped
+
+// pruneSession leaves that many.
+func (e *core) pruneSession(ctx context.Context, c sqltx.Conn, tag [16]byte, kind keyKind) error {
+	var n, least int64
+	err := sqltx.One(ctx, c, "SELECT COUNT(*) FROM waxwing_seal_skipped WHERE local = ? AND tag = ? AND pq IN (?, ?)", []any{e.local, tag[:], int(kind), int(kind) + 1}, &n)
+	if err != nil || n <= sessionSkipped {
+		return failed(err)
+	}
+	err = sqltx.One(ctx, c, "SELECT expires_us FROM waxwing_seal_skipped WHERE local = ? AND tag = ? AND pq IN (?, ?) ORDER BY expires_us DESC LIMIT 1 OFFSET ?",
+		[]any{e.local, tag[:], int(kind), int(kind) + 1, sessionSkipped - 1}, &least)
+	if err == nil {
+		_, err = c.Exec(ctx, "DELETE FROM waxwing_seal_skipped WHERE local = ? AND tag = ? AND pq IN (?, ?) AND expires_us < ?", e.local, tag[:], int(kind), int(kind)+1, least)
+	}
+	return failed(err)
 }
 
 func (e *core) insertSkipped(ctx context.Context, c sqltx.Conn, tag [16]byte, kind keyKind, keys []ratchet.SkippedKey) error {

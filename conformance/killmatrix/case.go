@@ -62,7 +62,11 @@ func carryOut(t *testing.T, c Case, plan Plan) []waxtest.Violation {
 		t.Fatal(err)
 	}
 	defer r.shape.pool.Close()
-	if err = prepare(ctx, r.shape.db, r.shape.pool); err == nil {
+	if err = prepare(ctx, r.shape.db, r.shape.pool); err == nil && plan.Directory != "" {
+		r.plan.Keys, err = newKeys(ctx, r.shape.db, plan.Prefix, plan.Directory)
+		r.shape.Keys = r.plan.Keys
+	}
+	if err == nil {
 		err = r.play(ctx)
 	}
 	if err != nil {

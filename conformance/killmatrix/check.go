@@ -35,6 +35,13 @@ func (r *run) check(ctx context.Context) ([]waxtest.Violation, error) {
 		return nil, err
 	}
 	found = append(found, resent...)
+	if r.plan.Keys != nil {
+		sealed, err := r.checkSealed(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, sealed...)
+	}
 	if len(found) > 0 {
 		return found, nil
 	}
@@ -100,6 +107,9 @@ func (r *run) checkReplay(ctx context.Context, before state) ([]waxtest.Violatio
 	if err != nil {
 		return nil, err
 	}
-	found := waxtest.NothingAdded(before.of("billing"), after.of("billing"))
-	return append(found, waxtest.NothingAdded(before.of("participant"), after.of("participant"))...), nil
+	var found []waxtest.Violation
+	for _, consumer := range []string{"billing", "participant", "reader"} {
+		found = append(found, waxtest.NothingAdded(before.of(consumer), after.of(consumer))...)
+	}
+	return found, nil
 }

@@ -36,6 +36,9 @@ type Plan struct {
 	Removed string // the safeguard that is missing, "" for none
 	Slowly  bool   // produce for some seconds, rather than as fast as it goes
 	Replay  bool   // publish everything that Sent holds once more, instead of working
+	Keys    *Keys  // to seal all messages with, nil to seal none
+
+	Directory string // URL of a directory for a case whose messages are to be sealed
 }
 
 // env is a plan as a worker's environment.

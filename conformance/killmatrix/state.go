@@ -20,6 +20,7 @@ type state struct {
 	Dead    map[string][]string
 	Runs    []waxtest.SagaRun
 	Balance map[string]int64
+	Unread  int // orders that the group has not read, if messages are sealed
 }
 
 // look reads the state from the database.
@@ -40,6 +41,9 @@ func (w *worker) look(ctx context.Context) (s state, err error) {
 	s.Parked = len(parked)
 	if s.Runs, err = w.runs(ctx, s.Effects); err != nil {
 		return s, err
+	}
+	if w.Keys != nil {
+		s.Unread = orders - min(orders, len(s.of("reader")))
 	}
 	s.Balance = map[string]int64{}
 	return s, sqltx.Each(ctx, w.db.Conn(), "SELECT k, balance FROM account", nil, func(read func(...any) error) error {
@@ -74,7 +78,7 @@ func (s *state) live() int {
 
 // inFlight is how much is under way.
 func (s *state) inFlight() int {
-	return orders - min(orders, len(s.of("billing"))) + s.Outbox + s.Parked + s.live()
+	return orders - min(orders, len(s.of("billing"))) + s.Outbox + s.Parked + s.live() + s.Unread
 }
 
 // standstill is after what time without any change the worker gives up, since

@@ -113,7 +113,7 @@ func (w *worker) participant() (*saga.Participant[*sql.Tx], error) {
 	if err != nil {
 		return nil, err
 	}
-	p := saga.NewParticipant(w.db, ib, w.ob)
+	p := saga.NewParticipant(w.db, ib, w.answers)
 	saga.Serve(p, w.Prefix+"do", "do", w.do)
 	saga.Serve(p, w.Prefix+"late", "do", func(ctx context.Context, tx *sql.Tx, j job, m *bus.Delivery) (any, error) {
 		if w.attempts("late "+j.Saga) == 1 {

@@ -24,6 +24,7 @@ import (
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
 	"github.com/waxwing-mq/waxwing/outbox"
 	"github.com/waxwing-mq/waxwing/saga"
+	"github.com/waxwing-mq/waxwing/seal"
 	"github.com/waxwing-mq/waxwing/sqldb"
 	"github.com/waxwing-mq/waxwing/waxtest"
 )
@@ -36,10 +37,14 @@ type worker struct {
 	ledger *waxtest.Ledger[*sql.Tx]
 	bus    bus.Bus
 	sent   *recorder
+	toBus  bus.Publisher // what the relay publishes to
 	ob     *outbox.Outbox[*sql.Tx]
 	engine *saga.Engine[*sql.Tx]
 	trip   *saga.Definition[trip]
 	late   *saga.Definition[trip]
+
+	sealed  map[string]*seal.Endpoint[*sql.Tx] // by service, nil if nothing is sealed
+	answers *outbox.Outbox[*sql.Tx]            // the participant's
 
 	produced atomic.Int64
 	failures sync.Map // event id -> *atomic.Int64, attempts of this process
@@ -58,6 +63,11 @@ func work(p *Plan) error {
 		return err
 	}
 	defer w.pool.Close()
+	if p.Keys != nil {
+		if err := w.seal(ctx); err != nil {
+			return err
+		}
+	}
 	if p.Replay {
 		return w.replay(ctx)
 	}
@@ -83,7 +93,8 @@ func open(ctx context.Context, p *Plan) (w *worker, err error) {
 	if w.sent, err = openRecorder(w.bus, p.Sent); err != nil {
 		return nil, err
 	}
-	w.ob = outbox.New(w.db, outbox.Source("killmatrix"))
+	w.ob, w.toBus = outbox.New(w.db, outbox.Source("killmatrix")), w.sent
+	w.answers = w.ob
 	return w, nil
 }
 
@@ -113,17 +124,18 @@ func (w *worker) run(ctx context.Context) error {
 
 // parts are what goes on at the same time.
 func (w *worker) parts() (map[string]func(context.Context) error, error) {
-	relay := outbox.NewRelay(w.ob, w.sent, outbox.Lease(lease), outbox.BatchSize(batch), outbox.Poll(5*time.Millisecond, 50*time.Millisecond))
+	relay := outbox.NewRelay(w.ob, w.toBus, outbox.Lease(lease), outbox.BatchSize(batch), outbox.Poll(5*time.Millisecond, 50*time.Millisecond))
 	billing, err := w.inbox("billing")
 	if err != nil {
 		return nil, err
 	}
 	inbox.Handle(billing, w.Prefix+"orders", "moved", w.bill)
+	inbox.Handle(billing, w.Prefix+"news", "moved", w.read)
 	participant, err := w.participant()
 	if err != nil {
 		return nil, err
 	}
-	w.engine = saga.NewEngine(w.db, w.ob, w.Prefix+"replies", saga.Poll(50*time.Millisecond))
+	w.engine = saga.NewEngine(w.db, w.ob, w.Prefix+"replies", saga.Poll(50*time.Millisecond), w.opensReplies())
 	w.trip, w.late = w.define(version), w.define(lateVersion)
 	if err := w.engine.Register(w.trip, w.late); err != nil {
 		return nil, err
@@ -136,6 +148,9 @@ func (w *worker) parts() (map[string]func(context.Context) error, error) {
 		"operator":    w.operate,
 		"sagas":       w.startSagas,
 	}
+	for name, ep := range w.sealed {
+		parts["keys of "+name] = ep.Run
+	}
 	for n := range writer {
 		parts[fmt.Sprint("producer ", n)] = func(ctx context.Context) error { return w.produce(ctx, n) }
 	}
@@ -144,7 +159,7 @@ func (w *worker) parts() (map[string]func(context.Context) error, error) {
 
 func (w *worker) inbox(consumer string) (*inbox.Inbox[*sql.Tx], error) {
 	return inbox.New(w.db, w.Prefix+consumer, inbox.Lanes(3), inbox.InPlace(1), inbox.MaxAttempts(30),
-		inbox.Backoff(10*time.Millisecond, 100*time.Millisecond), inbox.Poll(20*time.Millisecond))
+		inbox.Backoff(10*time.Millisecond, 100*time.Millisecond), inbox.Poll(20*time.Millisecond), w.opens(consumer))
 }
 
 // A move is the workload's event.
@@ -196,7 +211,11 @@ func (w *worker) order(ctx context.Context, tx *sql.Tx, i int) error {
 	if err := w.ledger.Cause(ctx, tx, waxtest.Cause{ID: id, Key: key, Version: version}); err != nil {
 		return err
 	}
-	return w.ob.Publish(ctx, tx, outbox.Event{Topic: w.Prefix + "orders", Key: key, Type: "moved", ID: id, Data: move{key, version, amount(i)}})
+	events := []outbox.Event{{Topic: w.Prefix + "orders", Key: key, Type: "moved", ID: id, Data: move{key, version, amount(i)}}}
+	if w.sealed != nil { // and to a group
+		events = append(events, outbox.Event{Topic: w.Prefix + "news", Key: key, Type: "moved", ID: fmt.Sprintf("news-%d", i), Data: move{key, version, amount(i)}})
+	}
+	return w.ob.Publish(ctx, tx, events...)
 }
 
 var errNotNow = errors.New("not now")
@@ -295,8 +314,11 @@ func (w *worker) replay(ctx context.Context) error {
 func (w *worker) lastOne(ctx context.Context) error {
 	for k := range keys {
 		id := fmt.Sprintf("order-%d", 10*orders+keys*10+k) // neither fails nor dies
-		m := bus.Message{Topic: w.Prefix + "orders", Key: fmt.Sprintf("key-%d", k), ID: id, Source: "last", Type: "moved", Body: []byte(`{"Key":"last"}`)}
-		if err := w.bus.Publish(ctx, []bus.Message{m}); err != nil {
+		msgs := []bus.Message{{Topic: w.Prefix + "orders", Key: fmt.Sprintf("key-%d", k), ID: id, Source: "last", Type: "moved", Body: []byte(`{"Key":"last"}`)}}
+		if err := w.sealLast(ctx, msgs); err != nil {
+			return err
+		}
+		if err := w.bus.Publish(ctx, msgs); err != nil {
 			return err
 		}
 	}

@@ -15,11 +15,13 @@ const (
 	Order                // outbox: a bucket is read in the order of its ids
 	AckOrder             // bus, inbox: a message is acknowledged after the handler's commit
 	Barrier              // saga: a participant's barrier
+	Ratchet              // inbox: what opening a message does to its session commits with its effect
+	OneTime              // seal: a one-time key is deleted in the transaction that opens the message
 	names
 )
 
 // Names are the words by which command lines know them.
-var Names = map[string]Name{"dedup": Dedup, "fence": Fence, "order": Order, "ack-order": AckOrder, "barrier": Barrier}
+var Names = map[string]Name{"dedup": Dedup, "fence": Fence, "order": Order, "ack-order": AckOrder, "barrier": Barrier, "ratchet": Ratchet, "one-time": OneTime}
 
 var removed [names]atomic.Bool
 

@@ -30,7 +30,9 @@
 // the handshake did not have. Authentication is classical. In the profiles that
 // libsignal speaks the ratchet key and the counters are in the clear, there is
 // no associated data, tags have 8 bytes, and old receiving chains are kept open
-// for five steps: MaxChains says so, and it is for compatibility. Under
+// for five steps: MaxChains says so, and it is for compatibility. The keys of
+// what had not come of a chain when the peer went on to the next are skipped, so
+// that such messages open however late, if the caller has kept the keys. Under
 // WaxwingHE chains are closed by the number that the peer tells (Double
 // Ratchet, section 4), the tag has 16 bytes, and a random salt goes into every
 // key, so that a session that was restored from a backup betrays no plaintext

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -56,30 +57,45 @@ func TestJump(t *testing.T) {
 	})
 }
 
-// TestChains: the sixth chain back is gone, and its keys with it; the fifth is
-// not.
+// TestChains: the sixth chain back is gone, the fifth is not. Messages of a chain that is
+// gone open by their keys, which were skipped, and once; WaxwingHE keeps none.
 func TestChains(t *testing.T) {
 	forEachProfile(t, func(t *testing.T, p Profile) {
 		a, b := pair(t, p)
-		var late [][]byte
+		var late, behind [][]byte
 		for i := range MaxChains + 1 {
 			late = append(late, a.seal(t, fmt.Sprint("late ", i)))
 			want(t, b, a.seal(t, "in time"), "in time")
+			behind = append(behind, a.seal(t, fmt.Sprint("behind ", i)))
 			want(t, a, b.seal(t, "answer"), "answer")
 		}
-		for i, m := range late {
+		want(t, b, a.seal(t, "last"), "last")
+		for i, m := range slices.Concat(late, behind) {
 			text, err := b.open(m)
-			if i == 0 && err != ErrMAC {
+			if i %= MaxChains + 1; i < 2 && err != ErrMAC {
 				t.Errorf("a message of a chain that is gone: %q, %v", text, err)
 			}
-			if i > 0 && err != nil {
+			if i >= 2 && err != nil {
 				t.Errorf("message %d: %v", i, err)
 			}
 		}
-		for id := range b.skipped {
-			if !id.PQ { // those of a message that never arrived stay, until they are too many or too old
-				t.Errorf("key %d of a chain that is gone is still stored", id.N)
+		if p == WaxwingHE {
+			if len(b.skipped) != 0 {
+				t.Errorf("%d keys of chains that are gone are still stored", len(b.skipped))
 			}
+			return
+		}
+		for _, m := range [][]byte{behind[1], late[0], behind[0], late[1]} {
+			b.lateToo = true
+			if _, err := b.open(m); err != nil {
+				t.Error("with its key: ", err)
+			}
+			if _, err := b.open(m); err == nil {
+				t.Error("it opens again")
+			}
+		}
+		if len(b.skipped) != 0 {
+			t.Errorf("%d keys are left", len(b.skipped))
 		}
 	})
 }

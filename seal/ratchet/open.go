@@ -13,12 +13,14 @@ type Opened struct {
 	ID        KeyID        // whose key it was: no two messages of a session have the same
 	Skipped   []SkippedKey // to be kept, for messages that have not arrived
 	Used      []KeyID      // to be deleted
-	Gone      [][32]byte   // chains, all of whose keys are to be deleted
+	Gone      [][32]byte   // WaxwingHE: chains, all of whose keys are to be deleted
 }
 
 // Open decrypts message. Where the message is behind its chain, the error is a
 // *NeedKeys, which tells the keys that Open wants to be given. Keys that are
-// not needed do no harm. After an error nothing has changed. ad is what Seal
+// not needed do no harm. Of a chain that the session does not remember any more
+// it cannot tell: there the error is ErrMAC, and Inspect and LateKey say which
+// key would open the message. After an error nothing has changed. ad is what Seal
 // was given; rand is read when the peer's turn begins, for the next ratchet
 // key.
 func (s *Session) Open(rand io.Reader, ad, message []byte, keys []SkippedKey) (*Opened, error) {
@@ -58,8 +60,9 @@ type opening struct {
 }
 
 // openSignal decrypts a message of libsignal's profiles (Double Ratchet,
-// section 3.5, except that a chain is not closed by the previous counter:
-// libsignal keeps it open until MaxChains later ones have come).
+// section 3.5, except that a chain is not closed by the previous counter, up to
+// which its keys are skipped: libsignal keeps it open until MaxChains later ones
+// have come).
 func (o *opening) openSignal(rand io.Reader, message []byte) error {
 	s := &o.next
 	m, err := parseSignal(message)
@@ -74,15 +77,21 @@ func (o *opening) openSignal(rand io.Reader, message []byte) error {
 	}
 	o.ID = KeyID{Chain: m.ratchet, N: m.counter}
 	at := s.find(&m.ratchet)
-	if err := o.check(at, m.counter, index); err != nil {
+	late := at < 0 && o.has(o.ID)
+	if err := o.check(at, late, m.counter, index); err != nil {
 		return err
 	}
-	if at < 0 {
+	if at < 0 && !late {
 		if err := o.step(&m.ratchet); err != nil {
 			return err
 		}
 	}
-	seed := o.seed(&s.receive[max(at, 0)], m.counter)
+	var seed [32]byte
+	if late {
+		seed = o.given(o.ID)
+	} else {
+		seed = o.seed(&s.receive[max(at, 0)], m.counter)
+	}
 	var pqKey []byte
 	if s.profile == SignalV4 {
 		k := o.pqKey(index)
@@ -91,12 +100,29 @@ func (o *opening) openSignal(rand io.Reader, message []byte) error {
 	if err := o.decrypt(&m, &seed, pqKey); err != nil {
 		return err
 	}
-	if at < 0 {
+	if at < 0 && !late {
+		o.close(m.previous)
 		o.work++
 		return s.turn(rand, &m.ratchet)
 	}
 	return nil
 }
+
+// close skips what has not come of the chain that was the current one before the
+// step, which has so many messages by the peer's word: their keys outlast it.
+func (o *opening) close(previous uint32) {
+	if s := &o.next; s.chains > 1 {
+		r := &s.receive[1]
+		if previous > r.chain.n && !tooFar(r.chain.n, previous) {
+			o.work += int(previous - r.chain.n)
+			o.Skipped = r.chain.skip(previous, r.id, o.Skipped)
+		}
+	}
+}
+
+// LateKey names the key of a message, as Inspect reads it, whose chain a session may
+// have forgotten. It is zero under WaxwingHE, which tells nothing.
+func (p *Public) LateKey() KeyID { return KeyID{Chain: p.Ratchet, N: p.Counter} }
 
 // find returns the receiving chain with that id, -1 if there is none.
 func (s *Session) find(id *PublicKey) int {
@@ -109,18 +135,19 @@ func (s *Session) find(id *PublicKey) int {
 }
 
 // check says, before there is any work, whether the keys of a message can be
-// had: its chain is at, or a new one, its number there n, and in the
-// post-quantum chain index, of which 0 says that it does not matter.
-func (o *opening) check(at int, n, index uint32) error {
+// had: its chain is at, or a new one, or late: gone but for the key that was given;
+// its number there n, and in the post-quantum chain index, of which 0 says that it
+// does not matter.
+func (o *opening) check(at int, late bool, n, index uint32) error {
 	from := uint32(0)
 	if at >= 0 {
 		from = o.next.receive[at].chain.n
 	}
 	last := o.next.pq.receive.n
-	if tooFar(from, n) || index > 0 && tooFar(last+1, index) {
+	if tooFar(from, n) && !late || index > 0 && tooFar(last+1, index) {
 		return ErrTooFar
 	}
-	if n < from {
+	if n < from || late {
 		o.wants(KeyID{Chain: o.ID.Chain, N: n})
 	}
 	if index > 0 && index <= last {
@@ -177,9 +204,7 @@ func (o *opening) step(peer *PublicKey) error {
 	}
 	r := receiving{id: *peer}
 	deriveRoot(&s.root, &secret, labelRoot, &r.chain.key)
-	if gone := s.addChain(r); gone != nil {
-		o.Gone = append(o.Gone, gone.id)
-	}
+	s.addChain(r)
 	return nil
 }
 
