@@ -15,8 +15,9 @@ const TypeGreeting = "waxwing.seal.greeting"
 // session with it, and returns them, to be published in the same transaction: they go to
 // the peer's ControlTopic. The peer goes on with the session that they come by. A service
 // that is only ever sent messages greets now and then, as that is what gives its peers'
-// sessions new keys; one whose database was set back, or has lost sessions, greets those
-// who would seal to it with the old ones (Renew first, if Check has not found that).
+// sessions new keys; one whose database was set back greets those who would seal to it
+// with the old ones (Renew first, if Check has not found that). Where the rows of the
+// sessions are lost there is none to greet by: the peer has to Renew.
 func (e *Endpoint[TX]) Greet(ctx context.Context, tx TX, peer string) ([]bus.Message, error) {
 	return e.core.greet(ctx, e.db.Bind(tx), peer)
 }
