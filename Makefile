@@ -101,7 +101,7 @@ differential: ## N (1000) random scripts from SEED (1) on, through Waxwing and a
 
 .PHONY: test
 test: tools check unit bench-compile ## everything that fits into CI: installs, checks, tests, samples of the long runs
-	./scripts/fuzz.sh 1s
+	./scripts/fuzz.sh 1s one
 	./scripts/mutants.sh 60
 	cd conformance && go test -tags killpoints -count=1 -timeout 10m -parallel 4 ./killmatrix
 	cd conformance && go test -count=1 -timeout 15m ./...
