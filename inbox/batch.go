@@ -121,7 +121,11 @@ func (i *Inbox[TX]) tryMember(ctx context.Context, tx TX, m *member[TX]) error {
 		return nil
 	case a.parked:
 		m.r = behind
-		return i.putBehind(ctx, c, &m.item)
+		err := i.putBehind(ctx, c, &m.item)
+		if errors.Is(err, errOpenedBefore) {
+			m.r, err = duplicate, nil
+		}
+		return err
 	}
 	m.r = handled
 	if err := i.run(ctx, tx, m.h, &m.item, 1); errors.Is(err, errOpenedBefore) {

@@ -27,6 +27,7 @@ type item struct {
 	epoch    string // bySequence
 	seq      int64  // bySequence
 
+	aside bool          // it was put aside: it was not handled
 	apart *bus.Delivery // d, opened in a transaction of its own: for a demonstration only
 }
 

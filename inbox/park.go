@@ -37,7 +37,7 @@ func (i *Inbox[TX]) park(ctx context.Context, it *item, f fate) error {
 			return errSeen
 		}
 		c := i.db.Bind(tx)
-		if err := i.pin(ctx, c, it.d); err != nil {
+		if err := i.pinned(ctx, c, it.d); err != nil {
 			return err
 		}
 		return insert(ctx, c, i.failedRow(it, f))
@@ -92,7 +92,11 @@ func (i *Inbox[TX]) putBehind(ctx context.Context, c sqltx.Conn, it *item) error
 	if err := killpoint.At(ctx, killpoint.Park, killpoint.Before); err != nil {
 		return err
 	}
-	if err := i.pin(ctx, c, it.d); err != nil {
+	if err := i.pin(ctx, c, it.d); wasOpened(err) {
+		if known, err := i.mayBeHandled(ctx, c, it); known || err != nil {
+			return errors.Join(err, errOpenedBefore)
+		}
+	} else if err != nil {
 		return err
 	}
 	r := i.newRow(it)

@@ -85,7 +85,11 @@ func (i *Inbox[TX]) try(ctx context.Context, it *item, h handler[TX], attempt in
 			return errSeen
 		case a.parked:
 			r = behind
-			return i.putBehind(ctx, i.db.Bind(tx), it)
+			err := i.putBehind(ctx, i.db.Bind(tx), it)
+			if errors.Is(err, errOpenedBefore) {
+				r, err = duplicate, nil
+			}
+			return err
 		}
 		r = handled
 		if err := i.run(ctx, tx, h, it, attempt); errors.Is(err, errOpenedBefore) {
@@ -142,7 +146,7 @@ func (i *Inbox[TX]) run(ctx context.Context, tx TX, h handler[TX], it *item, att
 	m := *it.d // so that the next attempt finds it as it came
 	if it.apart != nil {
 		m = *it.apart
-	} else if err := i.open(ctx, i.db.Bind(tx), &m); err != nil {
+	} else if err := i.open(ctx, i.db.Bind(tx), it, &m); err != nil {
 		return err
 	}
 	m.Attempt = max(it.d.Attempt, 1) + attempt - 1

@@ -131,6 +131,7 @@ func (i *Inbox[TX]) runRow(ctx context.Context, tx TX, r *row) error {
 		return fmt.Errorf("there is no handler for %q of topic %q any more", r.d.Type, r.d.Topic)
 	}
 	it := i.o.identity(&r.d)
+	it.aside = true
 	return i.run(ctx, tx, h, &it, r.attempts+1)
 }
 
@@ -185,7 +186,7 @@ func (i *Inbox[TX]) failedAgain(ctx context.Context, r *row, failure error) (don
 		if next, err = i.postpone(ctx, c, r, f); err != nil {
 			return err
 		}
-		return i.pin(ctx, c, &r.d)
+		return i.pinned(ctx, c, &r.d)
 	})
 	if errors.Is(err, errNotNow) {
 		return false, 0, nil

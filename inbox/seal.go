@@ -64,8 +64,8 @@ func (i *Inbox[TX]) handleControl() {
 	i.Handle(i.o.opener.ControlTopic(), "", func(context.Context, TX, *bus.Delivery) error { return nil })
 }
 
-// open opens a message.
-func (i *Inbox[TX]) open(ctx context.Context, c sqltx.Conn, m *bus.Delivery) error {
+// open opens an item's message, which m is a copy of.
+func (i *Inbox[TX]) open(ctx context.Context, c sqltx.Conn, it *item, m *bus.Delivery) error {
 	if i.o.opener == nil {
 		return nil
 	}
@@ -81,7 +81,7 @@ func (i *Inbox[TX]) open(ctx context.Context, c sqltx.Conn, m *bus.Delivery) err
 	case !errors.As(err, &about):
 		return fmt.Errorf("inbox: %w", err)
 	case about.Duplicate():
-		return i.openedBefore(ctx, c, m, err)
+		return i.openedBefore(ctx, c, it, err)
 	case about.Permanent():
 		return DeadLetter(err)
 	}
@@ -104,28 +104,30 @@ func (i *Inbox[TX]) openApart(ctx context.Context, it *item) {
 // Either it comes by a way on which the row cannot know it, and was handled: then it is
 // a duplicate. Or its key was used, or given up, without this consumer: to acknowledge
 // it would lose an effect.
-func (i *Inbox[TX]) openedBefore(ctx context.Context, c sqltx.Conn, m *bus.Delivery, cause error) error {
-	known, err := i.mayBeHandled(ctx, c, m)
+func (i *Inbox[TX]) openedBefore(ctx context.Context, c sqltx.Conn, it *item, cause error) error {
+	known, err := i.mayBeHandled(ctx, c, it)
 	if err != nil {
 		return fmt.Errorf("inbox: %w", err)
 	}
 	if !known {
 		return DeadLetter(fmt.Errorf("nothing says that this consumer has handled it (do others have the same endpoint?): %w", cause))
 	}
-	i.o.log.Info("inbox: a sealed message that was opened before is taken for a duplicate", i.about(m, cause)...)
+	i.o.log.Info("inbox: a sealed message that was opened before is taken for a duplicate", i.about(it.d, cause)...)
 	return errOpenedBefore
 }
 
 // mayBeHandled says whether a message that has a new row can have been handled: of the
-// control topic, whoever has; if it is older than rows are kept; if rows are of places,
-// and it was published twice; or if rows of its key are of another epoch, and the
-// producer was restored from a backup.
-func (i *Inbox[TX]) mayBeHandled(ctx context.Context, c sqltx.Conn, m *bus.Delivery) (bool, error) {
-	it := i.o.identity(m)
+// control topic, whoever has; if it was not put aside, when it is older than rows are
+// kept; when rows are of places, and it was published twice; or when rows of its key are
+// of another epoch, and the producer was restored from a backup.
+func (i *Inbox[TX]) mayBeHandled(ctx context.Context, c sqltx.Conn, it *item) (bool, error) {
+	m := it.d
 	switch {
-	case m.Topic == i.o.opener.ControlTopic() || it.level == byPosition:
+	case m.Topic == i.o.opener.ControlTopic():
 		return true, nil
-	case !m.Time.IsZero() && i.now()-m.Time.UnixMicro() > i.o.retention.Microseconds():
+	case it.aside:
+		return false, nil
+	case it.level == byPosition, !m.Time.IsZero() && i.now()-m.Time.UnixMicro() > i.o.retention.Microseconds():
 		return true, nil
 	case it.level != bySequence:
 		return false, nil
@@ -148,7 +150,7 @@ func (i *Inbox[TX]) mayBeHandled(ctx context.Context, c sqltx.Conn, m *bus.Deliv
 }
 
 // pin keeps a message openable that is put aside. One that does not open now is put
-// aside as it is.
+// aside as it is; if that is because it was opened before, the error says so.
 func (i *Inbox[TX]) pin(ctx context.Context, c sqltx.Conn, d *bus.Delivery) error {
 	if i.o.opener == nil {
 		return nil
@@ -156,10 +158,32 @@ func (i *Inbox[TX]) pin(ctx context.Context, c sqltx.Conn, d *bus.Delivery) erro
 	if err := killpoint.At(ctx, killpoint.Pin, killpoint.Before); err != nil {
 		return err
 	}
-	if err := notOfMessage(i.o.opener.PinDelivery(ctx, c, d)); err != nil {
+	err := i.o.opener.PinDelivery(ctx, c, d)
+	if left := notOfMessage(err); left != nil {
+		return left
+	}
+	if err := killpoint.At(ctx, killpoint.Pin, killpoint.After); err != nil {
 		return err
 	}
-	return killpoint.At(ctx, killpoint.Pin, killpoint.After)
+	if wasOpened(err) {
+		return err
+	}
+	return nil
+}
+
+// pinned is pin, for a message that was not handled whatever its session says.
+func (i *Inbox[TX]) pinned(ctx context.Context, c sqltx.Conn, d *bus.Delivery) error {
+	err := i.pin(ctx, c, d)
+	if wasOpened(err) {
+		return nil
+	}
+	return err
+}
+
+// wasOpened says whether an error is that a message was opened before.
+func wasOpened(err error) bool {
+	var about sealError
+	return errors.As(err, &about) && about.Duplicate()
 }
 
 // discard gives up a message, as far as it can be opened.

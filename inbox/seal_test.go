@@ -253,6 +253,15 @@ func TestSealedDeadLetter(t *testing.T) {
 		s.replay()
 		s.retry(in)
 		s.dead("expired")
+		s.pass(40 * 24 * time.Hour) // nothing is left that says why
+		if err := s.billing.Maintain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := inbox.ReplayDeadLetters(t.Context(), s.db, inbox.Filter{}, inbox.ReplayOptions{Force: true}); err != nil {
+			t.Fatal(err)
+		}
+		s.retry(in)
+		s.dead("")
 		if calls != 0 {
 			t.Error("the handler was called")
 		}
@@ -384,7 +393,13 @@ func TestSealedGroup(t *testing.T) {
 func TestSealedDuplicate(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
 		s := newSealedLab(t, d)
-		in := s.inbox(nil)
+		ill := false
+		in := s.inbox(func(*bus.Delivery) error {
+			if ill {
+				return errBoom
+			}
+			return nil
+		})
 		all := s.seal("orders", "k", "a1", "a2")
 		s.process(in, all...)
 		again := *all[1]
@@ -401,6 +416,20 @@ func TestSealedDuplicate(t *testing.T) {
 		s.want("a1", "a2", "b1")
 		s.wantStates()
 
+		// Also if its key is put aside.
+		ill = true
+		s.process(in, s.seal("orders", "k", "c1")...)
+		ill = false
+		late := *all[0]
+		late.Headers = slices.Clone(late.Headers)
+		late.SetHeader(bus.HeaderSequence, []byte("e3:1"))
+		late.Time = s.clock()
+		s.process(in, &late)
+		s.wantStates("c1:retry")
+		s.pass(time.Second)
+		s.retry(in)
+		s.want("a1", "a2", "b1", "c1")
+
 		// A second consumer with the same endpoint.
 		m := s.seal("orders", "k", "a3")[0]
 		s.process(in, m)
@@ -414,7 +443,7 @@ func TestSealedDuplicate(t *testing.T) {
 		})
 		s.process(second, m)
 		s.dead("opened before")
-		s.want("a1", "a2", "b1", "a3")
+		s.want("a1", "a2", "b1", "c1", "a3")
 	})
 }
 
