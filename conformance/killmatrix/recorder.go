@@ -20,6 +20,9 @@ type recorder struct {
 
 func openRecorder(to bus.Publisher, path string) (*recorder, error) {
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err == nil {
+		_, err = f.WriteString("\n") // behind what a process that was killed has written
+	}
 	return &recorder{to, f}, err
 }
 
@@ -48,8 +51,8 @@ func recorded(path string) (msgs []bus.Message, err error) {
 	s := bufio.NewScanner(f)
 	for s.Buffer(nil, 1<<20); s.Scan(); {
 		var m bus.Message
-		if err := json.Unmarshal(s.Bytes(), &m); err != nil {
-			return nil, err
+		if json.Unmarshal(s.Bytes(), &m) != nil {
+			continue // empty, or torn: its writer was killed, and has not published it
 		}
 		msgs = append(msgs, m)
 	}
