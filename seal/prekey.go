@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"context"
+	"crypto/sha512"
 	"errors"
 	"fmt"
 	"slices"
@@ -328,7 +329,10 @@ func (e *core) publish(p *directory.Publication, id uint32, kind int, secret []b
 		p.OneTime = append(p.OneTime, directory.Key{ID: id, Key: public})
 		return nil
 	}
-	signature, err := ratchet.Sign(e.rand, e.self.key, public)
+	// What is published again is the same to the byte, or a directory takes it for another
+	// key of that id: no randomness but the prekey's own goes into the signature.
+	z := sha512.Sum512(slices.Concat([]byte("waxwing prekey signature"), secret))
+	signature, err := ratchet.Sign(bytes.NewReader(z[:]), e.self.key, public)
 	if err != nil {
 		return err
 	}

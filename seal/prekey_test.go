@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -305,4 +306,31 @@ func TestEnded(t *testing.T) {
 	}
 	_, err := w.open(b, late)
 	w.want(err, ErrExpired)
+}
+
+// forgetful is a directory whose answers to publications are lost.
+type forgetful struct {
+	*memDirectory
+	got []directory.Publication
+}
+
+func (f *forgetful) Publish(ctx context.Context, name string, p directory.Publication) (directory.Status, error) {
+	f.got = append(f.got, p)
+	s, err := f.memDirectory.Publish(ctx, name, p)
+	if len(f.got) == 1 {
+		err = errAgain
+	}
+	return s, err
+}
+
+// TestPublishAgain: what is published again, because the answer was lost or the process
+// died, is what was published before, signatures included.
+func TestPublishAgain(t *testing.T) {
+	w := quick(t)
+	dir := &forgetful{memDirectory: w.dir}
+	w.want(w.bare("orders", Through(dir)).Publish(t.Context()), errAgain)
+	w.must(w.bare("orders", Through(dir)).Publish(t.Context()))
+	if len(dir.got) != 2 || len(dir.got[0].OneTimeKEM) != 4 || !reflect.DeepEqual(dir.got[0], dir.got[1]) {
+		t.Errorf("%d publications that differ", len(dir.got))
+	}
 }
