@@ -3,7 +3,7 @@
     python amqp.py declare STREAM            a stream queue, which is a topic
     python amqp.py publish STREAM            what publish() says
     python amqp.py bind QUEUE PATTERN        binds a durable queue to waxwing.topics
-    python amqp.py work QUEUE                takes, prints and acknowledges, until Ctrl-C
+    python amqp.py work QUEUE [N]            takes, prints and acknowledges (only the first N), until Ctrl-C
     python amqp.py read STREAM START         prints a stream from a place on, until Ctrl-C
 
 Messages are printed as a line of JSON each.
@@ -44,19 +44,23 @@ def bind(channel, queue, pattern):
     channel.queue_bind(queue, "waxwing.topics", pattern)
 
 
-def show(channel, method, properties, body):
+def show(channel, method, properties, body, acknowledge=True):
     carried = {name: value for name, value in vars(properties).items() if value is not None and name != "headers"}
     headers = {name: value if not isinstance(value, bytes) else value.hex() for name, value in (properties.headers or {}).items()}
     say(json.dumps({
         "body": body.decode(), "exchange": method.exchange, "routing_key": method.routing_key,
         "redelivered": method.redelivered, "properties": carried, "headers": headers,
     }))  # fmt: skip
-    channel.basic_ack(method.delivery_tag)
+    if acknowledge:
+        channel.basic_ack(method.delivery_tag)
 
 
-def work(channel, queue):
+def work(channel, queue, acknowledged="inf"):
+    def take(channel, method, properties, body):
+        show(channel, method, properties, body, method.delivery_tag <= float(acknowledged))
+
     channel.basic_qos(prefetch_count=10)
-    channel.basic_consume(queue, show)
+    channel.basic_consume(queue, take)
     consume(channel)
 
 
