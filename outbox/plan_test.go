@@ -77,6 +77,55 @@ func TestPlans(t *testing.T) {
 	check("full after that")
 }
 
+// TestPlansMySQL: MySQL looks the rows that it deletes up by their whole key, whatever it
+// knows of the table, and so does not wait for others of the bucket.
+func TestPlansMySQL(t *testing.T) {
+	db, pool := sqltest.Open(t, sqltest.New(t, "mysql"))
+	o := New(db)
+	check := func(state string) {
+		for _, n := range []int{1, 20, 500} {
+			ids := make([]int64, n)
+			for i := range ids {
+				ids[i] = int64(3 + Buckets*i)
+			}
+			rows, err := pool.Query("EXPLAIN " + o.store().removal(3, ids))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for rows.Next() {
+				var line [10]sql.NullString // the third is the table, the fourth the way to its rows, the seventh the length of the key
+				if err := rows.Scan(&line[0], &line[1], &line[2], &line[3], &line[4], &line[5], &line[6], &line[7], &line[8], &line[9]); err != nil {
+					t.Fatal(err)
+				}
+				found = found || line[2].String == "o" && line[3].String == "eq_ref" && line[6].String == "10"
+			}
+			rows.Close()
+			if !found {
+				t.Errorf("%s, %d ids: not by the whole key", state, n)
+			}
+		}
+	}
+	analyze := func() {
+		if _, err := pool.Exec("ANALYZE TABLE waxwing_outbox"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("empty")
+	analyze()
+	check("empty and analyzed")
+	fill(t, o, 20_000)
+	check("full and not analyzed")
+	analyze()
+	check("full and analyzed")
+	must(t, pool, "DELETE FROM waxwing_outbox")
+	check("emptied")
+	analyze()
+	check("emptied and analyzed")
+	fill(t, o, 100)
+	check("some")
+}
+
 // explain checks the plans of a query.
 func explain(t *testing.T, pool *sql.DB, what, query string, args []any) {
 	t.Helper()

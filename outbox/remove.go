@@ -144,25 +144,32 @@ func readBuckets(ctx context.Context, c sqltx.Conn, query string, args []any) (o
 	return out, err
 }
 
-// idsPerDelete keeps MySQL looking rows up one by one: above some thousand it would
-// scan, and wait for rows that others are inserting.
+// idsPerDelete is how many ids a statement names.
 const idsPerDelete = 500
 
 // removeRows deletes the rows of a part.
 func (s *store) removeRows(ctx context.Context, c sqltx.Conn, p *part) error {
-	from := "DELETE FROM waxwing_outbox WHERE "
-	if s.dialect == sqltx.MySQL {
-		from = "DELETE o FROM waxwing_outbox AS o" + s.forced() + " WHERE "
-	}
 	for ids := range slices.Chunk(p.ids, idsPerDelete) {
-		list := make([]string, len(ids))
-		for i, id := range ids {
-			list[i] = strconv.FormatInt(id, 10)
-		}
-		query := from + "bucket = " + strconv.Itoa(p.lease.bucket) + " AND id IN (" + strings.Join(list, ", ") + ")"
-		if _, err := c.Exec(ctx, query); err != nil {
+		if _, err := c.Exec(ctx, s.removal(p.lease.bucket, ids)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removal deletes rows of a bucket. For MySQL the ids are a table, whose rows are joined
+// by the whole primary key. Given a list of them it reads all of the bucket where it takes
+// the table for small, as after a while without events, and waits for rows that others are
+// inserting.
+func (s *store) removal(bucket int, ids []int64) string {
+	list := make([]string, len(ids))
+	for i, id := range ids {
+		list[i] = strconv.FormatInt(id, 10)
+	}
+	all, in := strings.Join(list, ", "), strconv.Itoa(bucket)
+	if s.dialect == sqltx.MySQL {
+		return "DELETE o FROM JSON_TABLE('[" + all + "]', '$[*]' COLUMNS (id BIGINT PATH '$')) AS k" +
+			" STRAIGHT_JOIN waxwing_outbox AS o" + s.forced() + " ON o.id = k.id WHERE o.bucket = " + in
+	}
+	return "DELETE FROM waxwing_outbox WHERE bucket = " + in + " AND id IN (" + all + ")"
 }
