@@ -27,7 +27,6 @@ type item struct {
 	epoch    string // bySequence
 	seq      int64  // bySequence
 
-	aside bool          // it was put aside: it was not handled
 	apart *bus.Delivery // d, opened in a transaction of its own: for a demonstration only
 }
 
@@ -35,7 +34,10 @@ type item struct {
 func (o *options) identity(d *bus.Delivery) item {
 	it := item{d: d, keyCol: column(d.Key), eventKey: []byte{}}
 	epoch, seq, ok := sequence(d)
+	sealed := o.sealedID(d)
 	switch {
+	case sealed != "":
+		it.level, it.eventKey = byEvent, column(sealed)
 	case ok && d.Key != "" && !(d.Shared && d.ID != ""):
 		it.level, it.epoch, it.seq = bySequence, epoch, seq
 	case !ok && o.perPartition && d.Position != nil:
@@ -50,6 +52,21 @@ func (o *options) identity(d *bus.Delivery) item {
 
 // byPlace is what the names of events begin with that have a place and nothing else.
 const byPlace = "\x00\x02"
+
+// bySeal is what the names of sealed events begin with.
+const bySeal = "\x00\x03"
+
+// sealedID names a sealed event, by what nobody else can say: "" if it is none.
+func (o *options) sealedID(d *bus.Delivery) string {
+	if o.opener == nil {
+		return ""
+	}
+	id := o.opener.SealedID(d)
+	if id == nil {
+		return ""
+	}
+	return bySeal + string(id)
+}
 
 // eventID names an event: "" if nothing does.
 func (o *options) eventID(d *bus.Delivery) string {

@@ -24,6 +24,8 @@
 //   - All others: a row per event, by source and id; without an id, by the place in
 //     the log, or by what Identify says. These rows are kept for Retention. A message
 //     without any of them cannot be told from its duplicate: it is a dead letter.
+//   - One that is sealed, with Seal: a row per event, by what is authentic of it, which
+//     is neither a sequence nor a source.
 //
 // A second delivery waits for the row's unique index while the first is being
 // handled, also by another process that was thought dead: it is skipped if that

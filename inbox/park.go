@@ -37,7 +37,7 @@ func (i *Inbox[TX]) park(ctx context.Context, it *item, f fate) error {
 			return errSeen
 		}
 		c := i.db.Bind(tx)
-		if err := i.pinned(ctx, c, it.d); err != nil {
+		if err := i.pinned(ctx, c, it.d, f.reason); err != nil {
 			return err
 		}
 		return insert(ctx, c, i.failedRow(it, f))
@@ -93,8 +93,8 @@ func (i *Inbox[TX]) putBehind(ctx context.Context, c sqltx.Conn, it *item) error
 		return err
 	}
 	if err := i.pin(ctx, c, it.d); wasOpened(err) {
-		if known, err := i.mayBeHandled(ctx, c, it); known || err != nil {
-			return errors.Join(err, errOpenedBefore)
+		if i.isControl(it) {
+			return errOpenedBefore
 		}
 	} else if err != nil {
 		return err

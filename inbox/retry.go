@@ -131,7 +131,6 @@ func (i *Inbox[TX]) runRow(ctx context.Context, tx TX, r *row) error {
 		return fmt.Errorf("there is no handler for %q of topic %q any more", r.d.Type, r.d.Topic)
 	}
 	it := i.o.identity(&r.d)
-	it.aside = true
 	return i.run(ctx, tx, h, &it, r.attempts+1)
 }
 
@@ -186,7 +185,7 @@ func (i *Inbox[TX]) failedAgain(ctx context.Context, r *row, failure error) (don
 		if next, err = i.postpone(ctx, c, r, f); err != nil {
 			return err
 		}
-		return i.pinned(ctx, c, &r.d)
+		return i.pinned(ctx, c, &r.d, failure)
 	})
 	if errors.Is(err, errNotNow) {
 		return false, 0, nil

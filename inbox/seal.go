@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +28,9 @@ type Opener interface {
 	PinDelivery(ctx context.Context, c sqltx.Conn, d *bus.Delivery) error
 	// DiscardDelivery gives up a message that nobody handles.
 	DiscardDelivery(ctx context.Context, c sqltx.Conn, d *bus.Delivery) error
+	// SealedID names a sealed message by its envelope and all that this vouches for, so
+	// that no other message, forged or changed, has the same name: nil if it is not sealed.
+	SealedID(d *bus.Delivery) []byte
 	// ControlTopic is where the Opener itself is sent messages, "" if nowhere. They need
 	// no more than to be opened.
 	ControlTopic() string
@@ -44,6 +46,10 @@ type Opener interface {
 // letter; its handler is not called. So is one that was opened before, although nothing
 // says that this consumer has handled it: a message opens once, so of each sealed topic
 // an endpoint may have one consumer. Messages that nobody handles are given up.
+//
+// Sealed messages are known by their ciphertext (SealedID), a row each that is kept for
+// Retention. What producers and relays say outside of it, such as a sequence, anybody who
+// may publish to the topic can say, and have the genuine message taken for seen.
 func Seal(o Opener) Option { return func(opts *options) { opts.opener = o } }
 
 // A sealError is an error about a message, not of the database.
@@ -81,9 +87,9 @@ func (i *Inbox[TX]) open(ctx context.Context, c sqltx.Conn, it *item, m *bus.Del
 	case !errors.As(err, &about):
 		return fmt.Errorf("inbox: %w", err)
 	case about.Duplicate():
-		return i.openedBefore(ctx, c, it, err)
+		return i.openedBefore(it, err)
 	case about.Permanent():
-		return DeadLetter(err)
+		return unopened{DeadLetter(err)}
 	}
 	return err
 }
@@ -101,53 +107,24 @@ func (i *Inbox[TX]) openApart(ctx context.Context, it *item) {
 }
 
 // openedBefore decides about a message that was opened before, although its row is new.
-// Either it comes by a way on which the row cannot know it, and was handled: then it is
-// a duplicate. Or its key was used, or given up, without this consumer: to acknowledge
-// it would lose an effect.
-func (i *Inbox[TX]) openedBefore(ctx context.Context, c sqltx.Conn, it *item, cause error) error {
-	known, err := i.mayBeHandled(ctx, c, it)
-	if err != nil {
-		return fmt.Errorf("inbox: %w", err)
-	}
-	if !known {
-		return DeadLetter(fmt.Errorf("nothing says that this consumer has handled it (do others have the same endpoint?): %w", cause))
+// On the control topic it was received, by whichever consumer. Elsewhere its key was
+// used, or given up, without this consumer: to acknowledge it would lose an effect.
+func (i *Inbox[TX]) openedBefore(it *item, cause error) error {
+	if !i.isControl(it) {
+		return unopened{DeadLetter(fmt.Errorf("nothing says that this consumer has handled it (do others have the same endpoint?): %w", cause))}
 	}
 	i.o.log.Info("inbox: a sealed message that was opened before is taken for a duplicate", i.about(it.d, cause)...)
 	return errOpenedBefore
 }
 
-// mayBeHandled says whether a message that has a new row can have been handled: of the
-// control topic, whoever has; if it was not put aside, when it is older than rows are
-// kept; when rows are of places, and it was published twice; or when rows of its key are
-// of another epoch, and the producer was restored from a backup.
-func (i *Inbox[TX]) mayBeHandled(ctx context.Context, c sqltx.Conn, it *item) (bool, error) {
-	m := it.d
-	switch {
-	case m.Topic == i.o.opener.ControlTopic():
-		return true, nil
-	case it.aside:
-		return false, nil
-	case it.level == byPosition, !m.Time.IsZero() && i.now()-m.Time.UnixMicro() > i.o.retention.Microseconds():
-		return true, nil
-	case it.level != bySequence:
-		return false, nil
-	}
-	for last := ""; ; { // epoch by epoch, which the index finds
-		var epoch sql.NullString
-		err := sqltx.One(ctx, c, "SELECT MIN(epoch) FROM waxwing_inbox_key WHERE consumer = ? AND epoch > ?", []any{i.consumer, last}, &epoch)
-		if err != nil || !epoch.Valid {
-			return false, err
-		}
-		if last = epoch.String; last == it.epoch {
-			continue
-		}
-		var seq int64
-		err = sqltx.One(ctx, c, "SELECT seq FROM waxwing_inbox_key WHERE consumer = ? AND epoch = ? AND topic = ? AND msg_key = ?", []any{i.consumer, last, m.Topic, it.keyCol}, &seq)
-		if err == nil || !errors.Is(err, sqltx.ErrNoRows) {
-			return err == nil, err
-		}
-	}
-}
+// isControl says whether a message is for the opener alone.
+func (i *Inbox[TX]) isControl(it *item) bool { return it.d.Topic == i.o.opener.ControlTopic() }
+
+// unopened is a verdict on a message that does not open, now or later: nothing of it can
+// be kept openable, and to try it would make the same work again.
+type unopened struct{ error }
+
+func (u unopened) Unwrap() error { return u.error }
 
 // pin keeps a message openable that is put aside. One that does not open now is put
 // aside as it is; if that is because it was opened before, the error says so.
@@ -171,8 +148,12 @@ func (i *Inbox[TX]) pin(ctx context.Context, c sqltx.Conn, d *bus.Delivery) erro
 	return nil
 }
 
-// pinned is pin, for a message that was not handled whatever its session says.
-func (i *Inbox[TX]) pinned(ctx context.Context, c sqltx.Conn, d *bus.Delivery) error {
+// pinned is pin, for a message that was not handled whatever its session says, and of
+// which it is known why.
+func (i *Inbox[TX]) pinned(ctx context.Context, c sqltx.Conn, d *bus.Delivery, reason error) error {
+	if errors.As(reason, new(unopened)) {
+		return nil
+	}
 	err := i.pin(ctx, c, d)
 	if wasOpened(err) {
 		return nil

@@ -34,10 +34,15 @@ type sealedLab struct {
 	n       int
 }
 
-// counting is an endpoint that counts what it was asked to open.
+// counting is an endpoint that counts what it was asked to open, and to keep.
 type counting struct {
 	*seal.Endpoint[*sql.Tx]
-	opens int
+	opens, pins int
+}
+
+func (c *counting) PinDelivery(ctx context.Context, conn sqltx.Conn, d *bus.Delivery) error {
+	c.pins++
+	return c.Endpoint.PinDelivery(ctx, conn, d)
 }
 
 func (c *counting) OpenDelivery(ctx context.Context, conn sqltx.Conn, d *bus.Delivery) error {
@@ -388,8 +393,9 @@ func TestSealedGroup(t *testing.T) {
 	})
 }
 
-// TestSealedDuplicate: what was opened before, although its row is new, is a duplicate if
-// this consumer can have handled it, and else a dead letter, as its effect would be lost.
+// TestSealedDuplicate: what is sent again is a duplicate, whatever its sequence and source
+// say. What was opened before, although nothing says that this consumer has handled it,
+// is a dead letter, as its effect would be lost.
 func TestSealedDuplicate(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
 		s := newSealedLab(t, d)
@@ -405,30 +411,31 @@ func TestSealedDuplicate(t *testing.T) {
 		again := *all[1]
 		again.Headers = slices.Clone(again.Headers)
 		again.SetHeader(bus.HeaderSequence, []byte("e2:1")) // its producer was restored
+		again.Source = "elsewhere"
 		s.process(in, &again, &again)
-		old := s.seal("orders", "", "b1")[0]
-		s.process(in, old)
-		s.pass(8 * 24 * time.Hour)
-		if n, err := in.Cleanup(t.Context()); err != nil || n == 0 {
-			t.Fatal(n, err)
-		}
-		s.process(in, old) // nothing knows it any more
-		s.want("a1", "a2", "b1")
+		s.want("a1", "a2")
 		s.wantStates()
 
 		// Also if its key is put aside.
 		ill = true
 		s.process(in, s.seal("orders", "k", "c1")...)
 		ill = false
-		late := *all[0]
-		late.Headers = slices.Clone(late.Headers)
-		late.SetHeader(bus.HeaderSequence, []byte("e3:1"))
-		late.Time = s.clock()
-		s.process(in, &late)
+		s.process(in, &again)
 		s.wantStates("c1:retry")
 		s.pass(time.Second)
 		s.retry(in)
-		s.want("a1", "a2", "b1", "c1")
+		s.want("a1", "a2", "c1")
+
+		// Later than rows are kept.
+		s.pass(8 * 24 * time.Hour)
+		if n, err := in.Cleanup(t.Context()); err != nil || n == 0 {
+			t.Fatal(n, err)
+		}
+		s.process(in, all[0])
+		s.dead("opened before")
+		if _, err := in.DropDeadLetters(t.Context(), inbox.Filter{}, false); err != nil {
+			t.Fatal(err)
+		}
 
 		// A second consumer with the same endpoint.
 		m := s.seal("orders", "k", "a3")[0]
@@ -443,7 +450,71 @@ func TestSealedDuplicate(t *testing.T) {
 		})
 		s.process(second, m)
 		s.dead("opened before")
-		s.want("a1", "a2", "b1", "c1", "a3")
+		s.want("a1", "a2", "c1", "a3")
+	})
+}
+
+// TestSealedNotDisplaced: who may publish to a topic cannot have a genuine message taken
+// for seen, by one of its id and sequence that comes first, or of later ones.
+func TestSealedNotDisplaced(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
+		s := newSealedLab(t, d)
+		err := s.db.InTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error { return s.orders.Group("readers").Add(ctx, tx, "billing") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := s.inbox(nil, inbox.Unordered())
+		in.Handle("news", "", func(ctx context.Context, tx *sql.Tx, m *bus.Delivery) error { return s.write(ctx, tx, m) })
+		all := s.seal("orders", "k", "a1", "a2", "a3")
+		group := s.seal("news", "k", "b1", "b2")
+		s.process(in, all[0], group[0])
+		forged := func(of, body *bus.Delivery, sequence string, flip int) *bus.Delivery {
+			m := *of
+			m.Body = bytes.Clone(body.Body)
+			m.Body[len(m.Body)-1-flip] ^= 1
+			m.Headers = slices.Clone(m.Headers)
+			m.SetHeader(bus.HeaderSequence, []byte(sequence))
+			return &m
+		}
+		plain := *all[1]
+		plain.Body = []byte("plain")
+		s.process(in, &plain)
+		for _, f := range []*bus.Delivery{
+			forged(all[1], all[1], "e1:2", 9),   // changed
+			forged(all[1], all[0], "e1:2", 9),   // of what was opened
+			forged(all[2], all[2], "e1:999", 9), // of a later place
+			forged(group[1], group[1], "e1:999", 9),
+		} {
+			s.process(in, f)
+		}
+		err = s.db.InTx(t.Context(), func(ctx context.Context, tx *sql.Tx) error { return s.orders.Group("readers").Rotate(ctx, tx) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		control := *group[0]
+		again := s.seal("news", "k", "b3")
+		if len(again) != 2 {
+			t.Fatal(len(again))
+		}
+		control.ID, control.Headers = again[0].ID, again[0].Headers // opened before, says it
+		s.process(in, &control)
+		s.process(in, all[1], all[2], group[1], group[2], again[0], again[1])
+		s.want("a1", "a2", "a3", "b1", "b2", "b3")
+	})
+}
+
+// TestSealedForgedOnce: what cannot be authentic is not tried a second time to keep it.
+func TestSealedForgedOnce(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
+		s := newSealedLab(t, d)
+		in := s.inbox(nil)
+		all := s.seal("orders", "k", "a1", "a2")
+		all[0].Body[len(all[0].Body)-9] ^= 1
+		s.process(in, all[0])
+		s.dead("damaged or forged")
+		if s.billing.opens != 1 || s.billing.pins != 0 {
+			t.Errorf("opened %d times, kept %d times", s.billing.opens, s.billing.pins)
+		}
 	})
 }
 
