@@ -203,7 +203,7 @@ func (e *core) contentOf(env *Envelope, m *bus.Message, raw []byte, sender, reci
 		return nil, text(ErrMismatch, "the lane")
 	}
 	if in.kind == contentDistribution {
-		if _, _, err := groupKey(in.body); err != nil { // before anything is written
+		if _, _, err := groupKey(sender, in.body); err != nil { // before anything is written
 			return nil, err
 		}
 	}
@@ -284,6 +284,9 @@ func (e *core) accept(ctx context.Context, c sqltx.Conn, env *Envelope, m *bus.M
 	}
 	if h.Profile != e.profile {
 		return nil, because(ErrMismatch, fmt.Errorf("a handshake of profile %d, ours is %d", h.Profile, e.profile))
+	}
+	if env.Tag != sessionTag(cert.Name, h.Base) {
+		return nil, text(ErrMismatch, "the tag is not the handshake's")
 	}
 	keys, err := e.prekeys(ctx, c, h)
 	if err != nil {
