@@ -24,14 +24,15 @@ type Behind struct {
 	Database, Counter uint64 // the last sequence that each knows
 }
 
-// Check compares the database with the counter (CountedBy), once, at the start of each
-// process, before anything is sealed. If the counter is ahead, the database was set back,
-// and keys may have been used that it has not used yet. Check then ends all sessions and
-// group chains for sealing, goes on with sequences beyond the counter's, has prekeys
-// made anew by the next Publish, counts and logs that, calls OnRestore, and says true.
-// The next Seal begins new sessions. Those that were are kept for opening, but what peers
-// have sealed since then may be lost: they learn of the new session with the first
-// message. A directory that does not know the identity yet has no marks of it.
+// Check compares the database with the counter (CountedBy), at the start of each process,
+// before anything is sealed; Maintain does so again. If the counter is ahead, the database
+// was set back, and keys may have been used that it has not used yet. Check then ends all
+// sessions and group chains for sealing, goes on with sequences beyond the counter's, has
+// prekeys made anew by the next Publish, counts and logs that, calls OnRestore, and says
+// true. The next Seal, of any process, begins new sessions. Those that were are kept for
+// opening, but what peers have sealed since then may be lost: they learn of the new session
+// with the first message. A directory that does not know the identity yet has no marks of
+// it. Others may seal and publish meanwhile.
 func (e *Endpoint[TX]) Check(ctx context.Context) (restored bool, err error) {
 	return e.core.check(ctx)
 }

@@ -122,7 +122,8 @@ func (f *FileCounter) write(all map[string]map[uint32]uint64) (err error) {
 // Counted is a publisher for a relay that raises a counter, once for each batch and
 // before that is sent, to what the sealed messages in it say. If the counter cannot be
 // raised, nothing is sent. What somebody else has sealed, and is only passed on, counts as
-// theirs: a directory refuses that to another user.
+// theirs: a directory refuses that to another user. A mark that is ahead of a batch is no
+// error: relays of several processes publish in any order, and again.
 func Counted(to bus.Publisher, c Counter) bus.Publisher { return counted{to, c} }
 
 type counted struct {

@@ -105,7 +105,7 @@ func VerifiedOnly() Option { return func(o *options) { o.verified = true } }
 func Through(dir Directory) Option { return func(o *options) { o.dir = dir } }
 
 // CountedBy is the counter that Check compares with: the directory, or a FileCounter.
-// With it Seal refuses until Check has succeeded. The relay's publisher must be Counted.
+// With it Seal refuses until Check, or Maintain's, has succeeded once. The relay's publisher must be Counted.
 func CountedBy(c Counter) Option { return func(o *options) { o.counter = c } }
 
 // Profile is what sessions speak, by default ratchet.SignalV4. Peers must speak the
@@ -141,7 +141,8 @@ func RotateGroups(messages int, age time.Duration) Option {
 	return func(o *options) { o.groupMessages, o.groupAge = messages, age }
 }
 
-// OnRestore is called when Check has found that the database was set back.
+// OnRestore is called when Check, or Maintain, has found that the database was set back: in
+// the one process that finds it first.
 func OnRestore(f func(Restore)) Option { return func(o *options) { o.onRestore = f } }
 
 // Clock is the clock of ages and expiries, by default time.Now.

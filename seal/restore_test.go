@@ -420,3 +420,60 @@ func TestCounterIsNotBelieved(t *testing.T) {
 	w.must(err)
 	w.opens(w.bare("billing"), w.seal(a, "billing", "text"), "text")
 }
+
+// TestSetBackWhileRunning: a database that is set back under processes that go on, as by a
+// failover to a replica that lags, is found out by the next Maintain of any of them.
+func TestSetBackWhileRunning(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		var restored []Restore
+		start := func() *endpoint {
+			return w.bare("orders", CountedBy(w.dir), OnRestore(func(r Restore) { restored = append(restored, r) }))
+		}
+		relay := Counted(&broker{}, w.dir)
+		publish := func(m *bus.Message) *bus.Message {
+			t.Helper()
+			w.must(relay.Publish(t.Context(), []bus.Message{*m}))
+			return m
+		}
+		one, other, b := start(), start(), w.service("billing")
+		w.must(one.Publish(t.Context()))
+		w.dir.down = errors.New("down")
+		if err := one.Maintain(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		w.want(w.trySeal(one, "billing", w.message("things", "k", "early")), ErrRolledBack)
+		w.dir.down = nil
+		w.must(one.Maintain(t.Context()))
+		w.must(other.Maintain(t.Context()))
+		w.opens(b, publish(w.seal(one, "billing", "one")), "one")
+		w.opens(one, w.seal(b, "orders", "back"), "back")
+		saved := w.dump()
+		lost := publish(w.seal(one, "billing", "two"))
+		w.opens(b, lost, "two")
+		w.dir.down = errors.New("down") // who was ready stays so
+		if err := other.Maintain(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		w.seal(other, "billing", "not published")
+		w.dir.down = nil
+		w.must(other.Maintain(t.Context()))
+		if len(restored) != 0 {
+			t.Fatalf("%+v", restored)
+		}
+		w.restore(saved, "orders")
+		w.must(one.Maintain(t.Context()))
+		if len(restored) != 1 || len(restored[0].Behind) != 1 || restored[0].Behind[0].Counter != 2 || restored[0].Behind[0].Database != 1 {
+			t.Fatalf("%+v", restored)
+		}
+		w.must(other.Maintain(t.Context()))
+		if len(restored) != 1 {
+			t.Errorf("a second time: %+v", restored)
+		}
+		m := publish(w.seal(other, "billing", "three"))
+		if env, _ := ParseEnvelope(m.Body); env.Kind != KindHandshake || numberOf(w, m) == numberOf(w, lost) {
+			t.Error("the old session goes on")
+		}
+		w.opens(b, m, "three")
+		w.opens(one, w.seal(w.service("shipping"), "orders", "hello"), "hello")
+	})
+}
