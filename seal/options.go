@@ -34,6 +34,7 @@ const (
 	certGrace    = 7 * 24 * time.Hour  // for opening what was sealed before a certificate's end
 	tombstones   = 30 * 24 * time.Hour // of parked messages that have expired
 	groupStates  = 5                   // of a sender's chain that a receiver keeps
+	unusedMax    = 100                 // times OneTimeKeys: the one-time keys of each kind that are kept
 )
 
 // An Option changes what New makes.
@@ -128,7 +129,9 @@ func KeepSkipped(d time.Duration) Option { return func(o *options) { o.skipped =
 func KeepParked(d time.Duration) Option { return func(o *options) { o.parked = d } }
 
 // OneTimeKeys is up to how many one-time prekeys wait at the directory, by default
-// DefaultOneTime: the sessions that can begin while this service does not run.
+// DefaultOneTime: the sessions that can begin while this service does not run. Of those
+// that were given out, and with which nothing has come, up to 100 times as many are kept;
+// beyond that no more are made.
 func OneTimeKeys(n int) Option { return func(o *options) { o.oneTime = n } }
 
 // FetchTimeout is how long Seal may wait for the directory, within the caller's

@@ -1,11 +1,14 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -283,6 +286,60 @@ func TestStatusIsNotBelieved(t *testing.T) {
 	}
 	w.dir.ids["orders"].max = 4
 	w.must(a.Publish(t.Context()))
+}
+
+// emptied is a directory that says that no one-time keys wait, or fewer than none.
+type emptied struct {
+	*memDirectory
+	waiting int
+}
+
+func (d emptied) Status(ctx context.Context, name string) (directory.Status, error) {
+	s, err := d.memDirectory.Status(ctx, name)
+	s.OneTime, s.OneTimeKEM = d.waiting, d.waiting
+	return s, err
+}
+
+// TestUnusedAreBounded: a directory that hides what waits does not have keys made for ever,
+// and keys that replace those that wait are made all the same.
+func TestUnusedAreBounded(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		log := &bytes.Buffer{}
+		a := w.bare("orders", OneTimeKeys(1), Through(&emptied{w.dir, -1000}), Logger(slog.New(slog.NewTextHandler(log, nil))))
+		for range unusedMax {
+			w.must(a.Publish(t.Context()))
+		}
+		if log.Len() > 0 {
+			t.Error(log)
+		}
+		unused := func() {
+			t.Helper()
+			for _, kind := range []int{prekeyOneTime, prekeyOneTimeKEM} {
+				if n := w.count("prekey", "local = 'orders' AND kind = ?", kind); n != unusedMax {
+					t.Errorf("%d keys of kind %d", n, kind)
+				}
+			}
+		}
+		unused()
+		for range 3 {
+			w.must(a.Publish(t.Context()))
+		}
+		unused()
+		if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "unused=100") {
+			t.Error(log)
+		}
+		last, err := w.dir.Status(t.Context(), "orders")
+		w.must(err)
+		_, err = w.db.Conn().Exec(t.Context(), "UPDATE waxwing_seal_identity SET renew = 1 WHERE name = 'orders'")
+		w.must(err)
+		w.must(a.Publish(t.Context()))
+		unused()
+		s, err := w.dir.Status(t.Context(), "orders")
+		if err != nil || s.OneTime != 1 || s.OneTimeKEM != 1 || s.OneTimeIDMax <= last.OneTimeKEMIDMax {
+			t.Errorf("%+v, then %+v, %v", last, s, err)
+		}
+		w.opens(a, w.seal(w.service("billing"), "orders", "hello"), "hello")
+	})
 }
 
 // TestEnded: a session that cannot be used any more leaves nothing but its sequence.
