@@ -82,7 +82,9 @@ func (r *routes) peers() (out []string) {
 }
 
 // Publish makes the prekeys that are missing, or too old, and publishes them with the
-// certificate. Without a directory it does nothing.
+// certificate. From a database that has published nothing of the identity yet it replaces
+// the one-time keys that wait at the directory: who took one of those would seal what nobody
+// can open. Without a directory it does nothing.
 func (e *Endpoint[TX]) Publish(ctx context.Context) error { return e.core.publishAll(ctx) }
 
 func (e *core) publishAll(ctx context.Context) error {

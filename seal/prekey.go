@@ -142,9 +142,10 @@ func (e *core) deleteOneTime(ctx context.Context, c sqltx.Conn, ids []uint32) (n
 	return int64(len(ids)), apart()
 }
 
-// ensureIdentity makes the identity's row.
+// ensureIdentity makes the identity's row. The database is new then, and what waits at the
+// directory, if anything does, is of one that is gone: it is replaced.
 func (e *core) ensureIdentity(ctx context.Context) error {
-	_, err := e.conn.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew", "signer"), e.local, 0, []byte{}, 1, 0, []byte{})
+	_, err := e.conn.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew", "signer"), e.local, 0, []byte{}, 1, 1, []byte{})
 	return failed(err)
 }
 

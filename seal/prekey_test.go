@@ -288,6 +288,37 @@ func TestStatusIsNotBelieved(t *testing.T) {
 	w.must(a.Publish(t.Context()))
 }
 
+// TestNewDatabase: what the directory has of a database that is gone is not given out any
+// more once a new one has published, be it that StoreIdentity, Check or Publish comes first.
+func TestNewDatabase(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		a := w.service("orders")
+		for _, first := range []func(b *endpoint) error{
+			func(b *endpoint) error { return nil },
+			func(b *endpoint) error { return StoreIdentity(t.Context(), w.db, w.keys, w.ids["billing"]) },
+			func(b *endpoint) error { _, err := b.Check(t.Context()); return err },
+		} {
+			b := w.service("billing", CountedBy(w.dir))
+			old, err := w.dir.Status(t.Context(), "billing")
+			w.must(err)
+			w.restore(backup{}, "") // the database is new
+			w.must(first(b))
+			w.must(b.Publish(t.Context()))
+			s, err := w.dir.Status(t.Context(), "billing")
+			w.must(err)
+			if s.OneTime != 4 || s.OneTimeKEM != 4 || s.SignedID <= old.OneTimeKEMIDMax {
+				t.Errorf("%+v, then %+v", old, s)
+			}
+			w.opens(b, w.seal(a, "billing", "text"), "text")
+			// Another time it adds to what waits.
+			w.must(b.Publish(t.Context()))
+			if again, err := w.dir.Status(t.Context(), "billing"); err != nil || again.OneTime != 3 || again.OneTimeIDMax != s.OneTimeIDMax {
+				t.Errorf("%+v, then %+v, %v", s, again, err)
+			}
+		}
+	})
+}
+
 // emptied is a directory that says that no one-time keys wait, or fewer than none.
 type emptied struct {
 	*memDirectory
