@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/waxwing-mq/waxwing/bus"
+	"github.com/waxwing-mq/waxwing/seal/directory"
 	"github.com/waxwing-mq/waxwing/seal/ratchet"
 )
 
@@ -191,6 +192,39 @@ func TestCounted(t *testing.T) {
 		if _, _, _, ok := parseSealed([]byte(bad)); ok {
 			t.Errorf("%q", bad)
 		}
+	}
+}
+
+// owned is a counter that refuses what is not of one name, as a directory does.
+type owned struct {
+	Counter
+	name string
+}
+
+func (o owned) Raise(ctx context.Context, name string, marks map[uint32]uint64) (map[uint32]uint64, error) {
+	if name != o.name {
+		return nil, &directory.Error{Status: 403, Reason: name}
+	}
+	return o.Counter.Raise(ctx, name, marks)
+}
+
+// TestCountedNames: what somebody else has sealed is passed on, and only one's own counts.
+func TestCountedNames(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	batch := []bus.Message{*w.seal(a, "billing", "one"), *w.seal(b, "orders", "somebody else's"), *w.seal(a, "billing", "two")}
+	br, counter := &broker{}, owned{w.dir, "orders"}
+	w.want(Counted(br, counter).Publish(t.Context(), batch), directory.ErrForbidden)
+	if len(br.got) != 0 {
+		t.Error("it was sent")
+	}
+	w.must(Counted(br, counter, "shipping", "orders").Publish(t.Context(), batch))
+	marks, err := w.dir.Marks(t.Context(), "orders")
+	if err != nil || len(br.got) != 3 || len(marks) != 1 || marks[0] != 2 {
+		t.Errorf("%d messages, %v, %v", len(br.got), marks, err)
+	}
+	if theirs, _ := w.dir.Marks(t.Context(), "billing"); len(theirs) != 0 {
+		t.Errorf("%v", theirs)
 	}
 }
 
