@@ -87,6 +87,23 @@ func (r *routes) peers() (out []string) {
 // can open. Without a directory it does nothing.
 func (e *Endpoint[TX]) Publish(ctx context.Context) error { return e.core.publishAll(ctx) }
 
+// RenewPrekeys makes all prekeys anew and publishes them: those that wait at the directory
+// are not given out any more. It is for when somebody may know them, or when the directory
+// was set back and gives one-time keys out again. Handshakes with the old ones still open:
+// with the signed and the last-resort one for 30 days, as after an ordinary renewal.
+func (e *Endpoint[TX]) RenewPrekeys(ctx context.Context) error {
+	if e.core.dir == nil {
+		return errors.New("seal: there is no directory (Through)")
+	}
+	if err := e.core.ensureIdentity(ctx); err != nil {
+		return err
+	}
+	if _, err := e.core.conn.Exec(ctx, "UPDATE waxwing_seal_identity SET renew = 1 WHERE name = ?", e.core.local); err != nil {
+		return failed(err)
+	}
+	return e.core.publishAll(ctx)
+}
+
 func (e *core) publishAll(ctx context.Context) error {
 	if e.dir == nil {
 		return nil

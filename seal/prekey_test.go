@@ -288,6 +288,50 @@ func TestStatusIsNotBelieved(t *testing.T) {
 	w.must(a.Publish(t.Context()))
 }
 
+// TestRenewPrekeys: keys that are made anew are the only ones that are given out, and the old
+// ones open what was sealed with them for 30 days.
+func TestRenewPrekeys(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		b := w.service("billing")
+		old, err := w.dir.Status(t.Context(), "billing")
+		w.must(err)
+		oneTime := w.seal(w.service("orders"), "billing", "one-time")
+		tooLate := w.seal(w.service("shipping"), "billing", "too late")
+		w.dir.drain("billing")
+		lastResort := w.seal(w.service("audit"), "billing", "last resort")
+		w.dir.down = errors.New("down")
+		if err := b.RenewPrekeys(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		w.dir.down = nil
+		w.must(b.RenewPrekeys(t.Context()))
+		s, err := w.dir.Status(t.Context(), "billing")
+		w.must(err)
+		highest := max(old.SignedID, old.LastResortID, old.OneTimeIDMax, old.OneTimeKEMIDMax)
+		if s.OneTime != 4 || s.OneTimeKEM != 4 || min(s.SignedID, s.LastResortID) <= highest {
+			t.Errorf("%+v, then %+v", old, s)
+		}
+		for _, k := range w.dir.ids["billing"].OneTime {
+			if k.ID <= highest {
+				t.Errorf("the old key %d waits", k.ID)
+			}
+		}
+		w.must(b.Publish(t.Context())) // it is done
+		if again, err := w.dir.Status(t.Context(), "billing"); err != nil || again != s {
+			t.Errorf("%+v, then %+v, %v", s, again, err)
+		}
+		w.later(prekeyKept - time.Hour)
+		w.must(b.Maintain(t.Context()))
+		w.opens(b, oneTime, "one-time")
+		w.opens(b, lastResort, "last resort")
+		w.later(2 * time.Hour)
+		w.must(b.Maintain(t.Context()))
+		_, err = w.open(b, tooLate)
+		w.want(err, ErrExpired)
+		w.opens(b, w.seal(w.bare("proof"), "billing", "new"), "new")
+	})
+}
+
 // TestNewDatabase: what the directory has of a database that is gone is not given out any
 // more once a new one has published, be it that StoreIdentity, Check or Publish comes first.
 func TestNewDatabase(t *testing.T) {
@@ -361,9 +405,7 @@ func TestUnusedAreBounded(t *testing.T) {
 		}
 		last, err := w.dir.Status(t.Context(), "orders")
 		w.must(err)
-		_, err = w.db.Conn().Exec(t.Context(), "UPDATE waxwing_seal_identity SET renew = 1 WHERE name = 'orders'")
-		w.must(err)
-		w.must(a.Publish(t.Context()))
+		w.must(a.RenewPrekeys(t.Context()))
 		unused()
 		s, err := w.dir.Status(t.Context(), "orders")
 		if err != nil || s.OneTime != 1 || s.OneTimeKEM != 1 || s.OneTimeIDMax <= last.OneTimeKEMIDMax {
