@@ -80,7 +80,7 @@ func (o *options) check(id *Identity) error {
 	case o.oneTime > 1000:
 		return errors.New("seal: OneTimeKeys: 1 to 1000")
 	case o.profile < ratchet.PQXDH || o.profile > ratchet.WaxwingHE:
-		return fmt.Errorf("seal: profile %d has no KEM, or is none", o.profile)
+		return fmt.Errorf("seal: profile %v has no KEM, or is none", o.profile)
 	}
 	if err := checkName(o.instance); err != nil {
 		return err

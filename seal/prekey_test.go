@@ -329,6 +329,9 @@ func TestRenewPrekeys(t *testing.T) {
 		_, err = w.open(b, tooLate)
 		w.want(err, ErrExpired)
 		w.opens(b, w.seal(w.bare("proof"), "billing", "new"), "new")
+		if err := w.bare("billing", Through(nil)).RenewPrekeys(t.Context()); err == nil {
+			t.Error("without a directory")
+		}
 	})
 }
 
