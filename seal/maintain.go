@@ -113,7 +113,7 @@ func (e *core) publishAll(ctx context.Context) error {
 	}
 	s, err := e.dir.Status(ctx, e.local)
 	if err != nil && !errors.Is(err, directory.ErrNotFound) {
-		return fmt.Errorf("seal: the directory: %w", err)
+		return fmt.Errorf("seal: publishing prekeys: %w", err)
 	}
 	var replace bool
 	err = e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) (err error) {
@@ -132,7 +132,7 @@ func (e *core) publishAll(ctx context.Context) error {
 	replace = replace && len(p.OneTime) > 0 && len(p.OneTimeKEM) > 0
 	p.Replace = replace
 	if s, err = e.dir.Publish(ctx, e.local, p); err != nil {
-		return fmt.Errorf("seal: the directory: %w", err)
+		return fmt.Errorf("seal: publishing prekeys: %w", err)
 	}
 	e.m.waiting.Set(float64(s.OneTime))
 	for len(ids) > 0 {

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
@@ -281,8 +284,8 @@ func TestStatusIsNotBelieved(t *testing.T) {
 	w := quick(t)
 	a := w.service("orders")
 	w.dir.ids["orders"].max = 1<<32 - 120
-	if err := a.Publish(t.Context()); err == nil {
-		t.Error("it is believed")
+	if err := a.Publish(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "seal: the directory has a prekey ") {
+		t.Error("it is believed, or not refused in clear words", err)
 	}
 	w.dir.ids["orders"].max = 4
 	w.must(a.Publish(t.Context()))
@@ -416,6 +419,31 @@ func TestUnusedAreBounded(t *testing.T) {
 		}
 		w.opens(a, w.seal(w.service("billing"), "orders", "hello"), "hello")
 	})
+}
+
+// TestDirectoryErrors: what a directory answers is told in one sentence.
+func TestDirectoryErrors(t *testing.T) {
+	w := quick(t)
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusForbidden)
+		json.NewEncoder(rw).Encode(directory.Failure{Reason: "not yours"})
+	}))
+	defer s.Close()
+	dir, err := directory.NewClient(directory.Config{URL: s.URL})
+	w.must(err)
+	defer dir.Close()
+	a := w.bare("orders", Through(dir), CountedBy(dir))
+	_, check := a.Check(t.Context())
+	for want, err := range map[string]error{
+		"seal: publishing prekeys: directory: GET orders: not yours (HTTP 403)":                        a.Publish(t.Context()),
+		"seal: a bundle of billing: directory: POST billing/take: not yours (HTTP 403)":                a.Prepare(t.Context(), "billing"),
+		"seal: the counter: directory: GET orders/marks: not yours (HTTP 403)":                         check,
+		"seal: no session: with billing: a bundle: directory: POST billing/take: not yours (HTTP 403)": w.trySeal(w.bare("orders", Through(dir)), "billing", w.message("things", "k", "text")),
+	} {
+		if err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 }
 
 // TestEnded: a session that cannot be used any more leaves nothing but its sequence.
