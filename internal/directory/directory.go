@@ -1,7 +1,7 @@
 // Package directory serves the prekey directory over HTTP: what package
 // seal/directory asks, in its JSON types, from the broker's state.
 //
-//	GET     /seal/v1/identities/NAME         what is there of an identity   anybody who logs in
+//	GET     /seal/v1/identities/NAME         what an identity has published anybody who logs in
 //	PUT     /seal/v1/identities/NAME         publish                        its owner
 //	DELETE  /seal/v1/identities/NAME         delete it                      its owner
 //	POST    /seal/v1/identities/NAME/take    a bundle, with one-time keys   anybody who logs in

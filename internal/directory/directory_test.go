@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -112,9 +113,14 @@ func TestDirectory(t *testing.T) {
 	want := sealdirectory.Status{
 		Name: "orders", RegistrationID: 7, SignedID: 3, LastResortID: 1 << 30,
 		OneTime: 1000, OneTimeKEM: 1000, OneTimeIDMax: 1000, OneTimeKEMIDMax: 1000,
+		Certificate: []byte("certificate"), Signed: publication(1, 0).Signed, LastResort: publication(1, 0).LastResort,
 	}
-	if err != nil || st != want {
+	if err != nil || !reflect.DeepEqual(st, want) {
 		t.Fatalf("%+v, %v", st, err)
+	}
+	// Anybody sees the same, and uses nothing up.
+	if st, err = payments.Status(ctx, "orders"); err != nil || !reflect.DeepEqual(st, want) {
+		t.Errorf("%+v, %v", st, err)
 	}
 	for id := range uint32(3) {
 		b, err := payments.Take(ctx, "orders")

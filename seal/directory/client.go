@@ -112,8 +112,9 @@ func (c *Client) Take(ctx context.Context, name string) (Bundle, error) {
 	return b, err
 }
 
-// Status returns what an identity has published: how many one-time keys wait, and
-// up to which id.
+// Status returns what an identity has published: its certificate and the keys that
+// everybody is given, how many one-time keys wait, and up to which id. It uses none up,
+// and what it returns is the caller's to check, too.
 func (c *Client) Status(ctx context.Context, name string) (Status, error) {
 	var s Status
 	err := c.do(ctx, http.MethodGet, name, "", nil, &s)

@@ -74,7 +74,8 @@ type Bundle struct {
 	LastResort     bool       `json:"last_resort"` // KEM is the last-resort key, which others are given too
 }
 
-// Status is what an identity has published, without the keys.
+// Status is what an identity has published, without its one-time keys. Asking for it
+// uses none up. It is no more to be believed than a Bundle.
 type Status struct {
 	Name            string `json:"name"`
 	RegistrationID  uint32 `json:"registration_id"`
@@ -84,6 +85,10 @@ type Status struct {
 	OneTimeKEM      int    `json:"one_time_kem"`        // KEM keys that wait to be given out
 	OneTimeIDMax    uint32 `json:"one_time_id_max"`     // the highest id that was ever published; 0: none
 	OneTimeKEMIDMax uint32 `json:"one_time_kem_id_max"` // the same of KEM keys
+
+	Certificate []byte     `json:"certificate,omitempty"`
+	Signed      *SignedKey `json:"signed,omitempty"`      // the signed prekey
+	LastResort  *SignedKey `json:"last_resort,omitempty"` // nil: none
 }
 
 // Marks are the highest sequence that was published, by lane. A lane without a

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"reflect"
 	"testing"
 	"time"
 
@@ -233,11 +234,12 @@ func (m *model) check(t *rapid.T) {
 	for name, is := range m.identities {
 		s, err := m.d.Status(name)
 		want := Status{
-			RegistrationID: 1, SignedID: is.signed, LastResortID: is.lastResort,
+			RegistrationID: 1, Certificate: []byte("c"),
+			Signed: SignedKey{is.signed, []byte("k"), []byte("s")}, LastResort: SignedKey{is.lastResort, []byte("k"), []byte("s")},
 			OneTime: len(is.waiting[0]), OneTimeKEM: len(is.waiting[1]), OneTimeMax: is.max[0], OneTimeKEMMax: is.max[1],
 		}
 		marks, _ := m.d.Marks(name)
-		if err != nil || s != want || !maps.Equal(marks, is.marks) {
+		if err != nil || !reflect.DeepEqual(s, want) || !maps.Equal(marks, is.marks) {
 			t.Fatalf("%s is %+v with marks %v, want %+v and %v", name, s, marks, want, is.marks)
 		}
 	}

@@ -46,10 +46,12 @@ type Bundle struct {
 	LastResort     bool      // KEM is the last-resort key
 }
 
-// Status is what is there of an identity.
+// Status is what is there of an identity. Its bytes are never changed.
 type Status struct {
 	RegistrationID            uint32
-	SignedID, LastResortID    uint32
+	Certificate               []byte
+	Signed                    SignedKey
+	LastResort                SignedKey
 	OneTime, OneTimeKEM       int    // keys that wait
 	OneTimeMax, OneTimeKEMMax uint32 // the highest ids that were ever published
 }

@@ -333,7 +333,8 @@ func (s *script) show() string {
 	for _, name := range s.d.Names() {
 		st, _ := s.d.Status(name)
 		marks, _ := s.d.Marks(name)
-		fmt.Fprintf(&out, "%s: %+v, marks %v\n", name, st, sorted(marks))
+		fmt.Fprintf(&out, "%s: reg %d, cert %s, signed %s, last resort %s, one-time %d up to %d, KEM %d up to %d, marks %v\n", name, st.RegistrationID, st.Certificate,
+			keyText(st.Signed.ID, st.Signed.Key), keyText(st.LastResort.ID, st.LastResort.Key), st.OneTime, st.OneTimeMax, st.OneTimeKEM, st.OneTimeKEMMax, sorted(marks))
 	}
 	fmt.Fprintf(&out, "%+v, %d takers\n", s.d.Totals(), len(s.m.takers))
 	return out.String()
