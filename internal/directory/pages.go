@@ -64,6 +64,7 @@ func (h *Handler) publish(r *request) (any, error) {
 		return nil, err
 	}
 	p := publication(&in)
+	p.Account = account(r)
 	s, err := r.broker.PublishPrekeys(r.Context(), r.name, &p)
 	if err != nil {
 		return nil, err

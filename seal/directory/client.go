@@ -204,7 +204,8 @@ var (
 	ErrForbidden    = errors.New("not allowed to this user, or not this way") // 403
 	ErrNotFound     = errors.New("no such identity")                          // 404
 	ErrConflict     = errors.New("another key has this id")                   // 409
-	ErrUnavailable  = errors.New("not now")                                   // 429, 5xx: try later
+	ErrQuota        = errors.New("what is there already leaves no room")      // 429
+	ErrUnavailable  = errors.New("not now")                                   // 5xx: try later
 )
 
 // Error implements error.
@@ -225,7 +226,9 @@ func (e *Error) kind() error {
 		return ErrNotFound
 	case e.Status == http.StatusConflict:
 		return ErrConflict
-	case e.Status == http.StatusTooManyRequests || e.Status >= 500:
+	case e.Status == http.StatusTooManyRequests:
+		return ErrQuota
+	case e.Status >= 500:
 		return ErrUnavailable
 	}
 	return nil

@@ -15,13 +15,17 @@
 // profiles publishes an identity for each, such as "orders" and "orders/he".
 package directory
 
-// Limits of what can be published. The directory refuses what is beyond.
+// Limits of what can be published. The directory refuses what is beyond: what is too
+// large in itself with ErrInvalid, what there is no room for any more with
+// ErrQuota (OneTimeMax, UserIdentitiesMax, UserBytesMax).
 const (
 	NameBytesMax        = 255       // of an identity's name
 	CertificateBytesMax = 16 << 10  // of a certificate
 	KeyBytesMax         = 4 << 10   // of a key or signature
 	OneTimeMax          = 1000      // one-time keys of each kind, that an identity has at a time
 	LanesMax            = 1024      // lanes are numbered from 0 to LanesMax-1
+	UserIdentitiesMax   = 64        // identities of a user; administrators may make more
+	UserBytesMax        = 16 << 20  // of all identities of a user, in the broker's memory; an administrator may publish more
 	PublicationBytesMax = 768 << 10 // of a publication's keys, signatures and certificate together; Client.Publish sends more in parts
 )
 
