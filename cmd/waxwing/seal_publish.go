@@ -28,7 +28,7 @@ func (s *sealDatabase) addTo(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&s.identity, "identity", "", "the service's identity: a file, -, env:NAME, or db:NAME for one that the database has")
 	fs.StringVar(&s.storageKey, "storage-key", "", "the key that wraps secrets in the database: a file, -, or env:NAME")
-	fs.StringArrayVar(&s.oldKeys, "old-storage-key", nil, "a key that some are wrapped under still; may be repeated")
+	fs.StringArrayVar(&s.oldKeys, "old-storage-key", nil, "a key before that one, which some secrets are wrapped under still; may be repeated")
 	bindSealEnv(cmd, "identity", "WAXWING_SEAL_IDENTITY")
 	bindSealEnv(cmd, "storage-key", "WAXWING_SEAL_STORAGE_KEY")
 }
@@ -96,7 +96,8 @@ func newSealPublishCommand() *cobra.Command {
 		Long: `Makes the prekeys that are missing or older than a week, keeps their private halves in
 the service's database, and publishes the public ones with the identity's certificate:
 what others need to begin a session. A service does the same while it runs
-(seal.Endpoint.Run); it may be repeated.
+(seal.Endpoint.Run); it may be repeated. The database has the tables of the SDK
+("waxwing sql migrate").
 
 With --root nothing is published unless that root has signed the certificate.`,
 		Example: `  waxwing seal publish --identity payments.id --storage-key storage.key --dsn sqlite:shop.db --directory https://broker:8080 --user payments --password-file password`,
@@ -143,7 +144,7 @@ With --root nothing is published unless that root has signed the certificate.`,
 	d.addTo(cmd)
 	cmd.Flags().StringVar(&rootFile, "root", "", "refuse a certificate that is not by the root with this public key: a file, -, or env:NAME")
 	cmd.Flags().IntVar(&oneTime, "one-time-keys", seal.DefaultOneTime, "have so many one-time keys wait at the directory")
-	addEnum(cmd, profile, "profile", "", "what sessions speak")
+	addEnum(cmd, profile, "profile", "", "the protocol of its sessions, which all services share")
 	return cmd
 }
 

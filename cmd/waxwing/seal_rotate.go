@@ -18,7 +18,7 @@ func newSealRotateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "rotate",
 		Short:   "Replace the storage key of a service's database",
-		Long:    `Replaces keys before somebody has use of them.`,
+		Long:    `Replaces keys, so that who has stolen an old one has no use of it.`,
 		Example: `  waxwing seal rotate storage-key --identity payments.id --storage-key new.key --old-storage-key old.key --dsn sqlite:shop.db`,
 		RunE:    showHelp,
 	}
@@ -30,10 +30,11 @@ func newSealRotateStorageKeyCommand() *cobra.Command {
 	var s sealDatabase
 	cmd := &cobra.Command{
 		Use:   "storage-key",
-		Short: "Wrap everything in the database under another storage key",
-		Long: `Wraps the secrets of an identity that are in the database under the key of --storage-key,
-whatever they were wrapped under before. Services may run meanwhile, if all their
-processes have both keys. It may be interrupted, and goes on when it is repeated.
+		Short: "Encrypt a service's secrets in its database under another storage key",
+		Long: `Encrypts ("wraps") the secrets of an identity that are in the database under the key of
+--storage-key, whichever key of --old-storage-key they were wrapped under before. The
+service may run meanwhile, if all its processes have both keys. It may be interrupted,
+and goes on when it is repeated.
 
 First give each process the new key as an old one, then as the active one, then call
 this, then take the old key away. What is in backups and replicas stays as it was.`,
