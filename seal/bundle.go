@@ -140,7 +140,7 @@ func (e *core) bundle(ctx context.Context, c sqltx.Conn, peer string, lane int) 
 	defer cancel()
 	start := time.Now()
 	if b, err = e.dir.Take(ctx, peer); err != nil {
-		return b, because(ErrNoSession, fmt.Errorf("with %s: the directory: %w", peer, err))
+		return b, because(ErrNoSession, fmt.Errorf("with %s: a bundle: %w", peer, err))
 	}
 	e.log.InfoContext(ctx, "seal: a bundle was fetched within a transaction", "peer", peer, "lane", lane, "took", time.Since(start))
 	return b, nil

@@ -51,6 +51,20 @@ type Certificate struct {
 // Bytes is the certificate as it travels. It must not be changed.
 func (c *Certificate) Bytes() []byte { return c.raw }
 
+const certificateLabel = "WAXWING-SEAL-CERTIFICATE-1"
+
+// Encode is the certificate as a line of a file. It is no secret.
+func (c *Certificate) Encode() []byte { return armor(certificateLabel, c.raw) }
+
+// DecodeCertificate reads what Encode wrote, as ParseCertificate does.
+func DecodeCertificate(line []byte) (*Certificate, error) {
+	b, err := unarmor(certificateLabel, line)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCertificate(b)
+}
+
 // The certificate:
 //
 //	3 "WXC" │ 1 version │ 8 id of the root │ name │ 32 X25519 key │ 2 lanes │ 8 not before │ 8 not after │ 64 signature

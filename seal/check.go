@@ -24,14 +24,15 @@ type Behind struct {
 	Database, Counter uint64 // the last sequence that each knows
 }
 
-// Check compares the database with the counter (CountedBy), once, at the start of each
-// process, before anything is sealed. If the counter is ahead, the database was set back,
-// and keys may have been used that it has not used yet. Check then ends all sessions and
-// group chains for sealing, goes on with sequences beyond the counter's, has prekeys
-// made anew by the next Publish, counts and logs that, calls OnRestore, and says true.
-// The next Seal begins new sessions. Those that were are kept for opening, but what peers
-// have sealed since then may be lost: they learn of the new session with the first
-// message. A directory that does not know the identity yet has no marks of it.
+// Check compares the database with the counter (CountedBy), at the start of each process,
+// before anything is sealed; Maintain does so again. If the counter is ahead, the database
+// was set back, and keys may have been used that it has not used yet. Check then ends all
+// sessions and group chains for sealing, goes on with sequences beyond the counter's, has
+// prekeys made anew by the next Publish, counts and logs that, calls OnRestore, and says
+// true. The next Seal, of any process, begins new sessions. Those that were are kept for
+// opening, but what peers have sealed since then may be lost: they learn of the new session
+// with the first message. A directory that does not know the identity yet has no marks of
+// it. Others may seal and publish meanwhile.
 func (e *Endpoint[TX]) Check(ctx context.Context) (restored bool, err error) {
 	return e.core.check(ctx)
 }
@@ -84,32 +85,33 @@ func (e *core) check(ctx context.Context) (bool, error) {
 // not run out.
 const markMax = 1 << 60
 
-// compare finds the streams that the counter knows more of than the database.
+// compare finds the streams that the counter knows more of than the database. Who deletes a
+// session notes its sequence in the stream's row, so that is read last: each statement may
+// see what was committed since the one before.
 func (e *core) compare(ctx context.Context, c sqltx.Conn, marks map[uint32]uint64) (out []Behind, err error) {
-	known := map[uint32]*Behind{}
-	err = sqltx.Each(ctx, c, "SELECT stream, remote, lane, low FROM waxwing_seal_stream WHERE local = ?", []any{e.local}, func(read func(...any) error) error {
-		var stream, low int64
-		var b Behind
-		err := read(&stream, &b.Peer, &b.Lane, &low)
-		b.Stream, b.Database = uint32(stream), uint64(low)
-		known[b.Stream] = &b
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
+	last := map[int64]int64{}
 	for _, table := range []string{"waxwing_seal_session", "waxwing_seal_sender"} {
 		err := sqltx.Each(ctx, c, "SELECT stream, MAX(seq) FROM "+table+" WHERE local = ? GROUP BY stream", []any{e.local}, func(read func(...any) error) error {
 			var stream, seq int64
 			err := read(&stream, &seq)
-			if b := known[uint32(stream)]; b != nil {
-				b.Database = max(b.Database, uint64(seq))
-			}
+			last[stream] = max(last[stream], seq)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
+	}
+	known := map[uint32]*Behind{}
+	err = sqltx.Each(ctx, c, "SELECT stream, remote, lane, low FROM waxwing_seal_stream WHERE local = ?", []any{e.local}, func(read func(...any) error) error {
+		var stream, low int64
+		var b Behind
+		err := read(&stream, &b.Peer, &b.Lane, &low)
+		b.Stream, b.Database = uint32(stream), uint64(max(low, last[stream]))
+		known[b.Stream] = &b
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	for stream, mark := range marks {
 		b := known[stream]

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,13 +122,18 @@ func (f *FileCounter) write(all map[string]map[uint32]uint64) (err error) {
 
 // Counted is a publisher for a relay that raises a counter, once for each batch and
 // before that is sent, to what the sealed messages in it say. If the counter cannot be
-// raised, nothing is sent. What somebody else has sealed, and is only passed on, counts as
-// theirs: a directory refuses that to another user.
-func Counted(to bus.Publisher, c Counter) bus.Publisher { return counted{to, c} }
+// raised, nothing is sent. names are the identities whose messages count, those of this
+// process's endpoints: what somebody else has sealed, and is only passed on, does not, and a
+// directory would refuse to raise it. Without names all count. A mark that is ahead of a
+// batch is no error: relays of several processes publish in any order, and again.
+func Counted(to bus.Publisher, c Counter, names ...string) bus.Publisher {
+	return counted{to, c, names}
+}
 
 type counted struct {
 	bus.Publisher
 	counter Counter
+	names   []string
 }
 
 func (p counted) Publish(ctx context.Context, msgs []bus.Message) error {
@@ -135,6 +141,9 @@ func (p counted) Publish(ctx context.Context, msgs []bus.Message) error {
 	for i := range msgs {
 		name, stream, seq, ok := parseSealed(msgs[i].Header(HeaderSealed))
 		if !ok || !isEnvelope(msgs[i].Body) { // a header alone may have been copied from anywhere
+			continue
+		}
+		if len(p.names) > 0 && !slices.Contains(p.names, name) {
 			continue
 		}
 		if marks[name] == nil {

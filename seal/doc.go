@@ -27,8 +27,9 @@
 // A database that is restored from a backup, or a replica that has lost the last
 // transactions, would use keys again. Counted wraps the relay's publisher and keeps,
 // outside of the database, how far each stream of messages was published; Check, at
-// start, compares, and begins everything anew if the database is behind. A process that
-// goes on while its database is exchanged does not know of it: start all anew, or Check.
+// start, compares, and begins everything anew if the database is behind. Run looks again
+// every ten minutes or so, for a database that is exchanged while processes go on; start
+// them anew, or Check, for it to be found at once.
 //
 // # What it is not
 //

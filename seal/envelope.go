@@ -35,10 +35,10 @@ func (k Kind) String() string {
 //
 //	3 "WXS" │ 1 version │ 1 profile │ 1 kind │ 16 tag │ of a handshake: sender, recipient, lane, certificate │ body
 //
-// The tag names the session, or the sender key, and is chosen by who made it. Names and
-// the certificate are lengths (uvarint) and bytes, the lane is a uvarint. The body is what
-// the ratchet made, and goes to the end. Everything before it is the associated data of
-// ratchet.WaxwingHE.
+// The tag names the session, or the sender key, and is bound to who made it (sessionTag,
+// groupTag). Names and the certificate are lengths (uvarint) and bytes, the lane is a
+// uvarint. The body is what the ratchet made, and goes to the end. Everything before it is
+// the associated data of ratchet.WaxwingHE.
 type Envelope struct {
 	Profile ratchet.Profile
 	Kind    Kind

@@ -11,7 +11,9 @@ import (
 var (
 	// ErrNotSealed means that a message should have been sealed and is not.
 	ErrNotSealed = errors.New("seal: not sealed")
-	// ErrDuplicate means that a message was opened before, or that its key was given up.
+	// ErrDuplicate means that a message was opened before, or that its key was given up, as
+	// far as is known by its message: where the key of a session's is gone, nothing can tell
+	// it from a forgery with its number. A group's is signed, and was its sender's.
 	ErrDuplicate = errors.New("seal: opened before")
 	// ErrNoSession means that there is no session, or no group's key, for a message. What
 	// brings it may be on its way: try again.

@@ -414,7 +414,7 @@ func ExampleParseEnvelope() {
 	c.inTx(func(ctx context.Context, tx *sql.Tx) error { return orders.Seal(ctx, tx, "billing", &m) })
 	e := must(seal.ParseEnvelope(m.Body))
 	fmt.Println(e.Kind, e.Sender, e.Recipient, e.Profile)
-	// Output: handshake orders billing 5
+	// Output: handshake orders billing signal-v4
 }
 
 // A service that only receives greets now and then: that gives the session new keys.

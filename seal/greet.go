@@ -56,18 +56,23 @@ func (e *Endpoint[TX]) Renew(ctx context.Context, tx TX, peer string) error {
 	return failed(err)
 }
 
-// openingOnly leaves sessions for opening only.
-func (e *core) openingOnly(ctx context.Context, c sqltx.Conn, where string, args ...any) error {
-	var tags [][]byte
-	err := sqltx.Each(ctx, c, "SELECT tag FROM waxwing_seal_session WHERE local = ? AND slot >= 0"+where+e.dialect.ForUpdate(), append([]any{e.local}, args...),
+// lockSessions locks sessions and returns their tags.
+func (e *core) lockSessions(ctx context.Context, c sqltx.Conn, where string, args ...any) (tags [][]byte, err error) {
+	err = sqltx.Each(ctx, c, "SELECT tag FROM waxwing_seal_session WHERE local = ?"+where+e.dialect.ForUpdate(), append([]any{e.local}, args...),
 		func(read func(...any) error) error {
 			var tag []byte
 			err := read(&tag)
 			tags = append(tags, tag)
 			return err
 		})
+	return tags, failed(err)
+}
+
+// openingOnly leaves sessions for opening only.
+func (e *core) openingOnly(ctx context.Context, c sqltx.Conn, where string, args ...any) error {
+	tags, err := e.lockSessions(ctx, c, " AND slot >= 0"+where, args...)
 	if err != nil {
-		return failed(err)
+		return err
 	}
 	for _, tag := range tags {
 		if _, err := c.Exec(ctx, "UPDATE waxwing_seal_session SET slot = ?, version = version + 1 WHERE local = ? AND tag = ?", -randomSlot(), e.local, tag); err != nil {

@@ -322,8 +322,8 @@ func TestGroupPrepared(t *testing.T) {
 	w.opens(b, m, "text")
 }
 
-// TestKeysOfOthersStay: a tag that a peer has chosen does not delete what was kept under
-// somebody else's tag.
+// TestKeysOfOthersStay: what a peer sends under somebody else's tag, and the end of its own
+// chains, do not delete what was kept of somebody else.
 func TestKeysOfOthersStay(t *testing.T) {
 	w := quick(t)
 	a, b := w.service("orders"), w.service("billing")
@@ -334,20 +334,21 @@ func TestKeysOfOthersStay(t *testing.T) {
 	evil := w.service("evil")
 	w.change(func(ctx context.Context, tx *sql.Tx) error { return evil.Group("g").Add(ctx, tx, "billing") })
 	for i := range groupStates + 3 {
-		d := distribution{group: "g", instance: "0", tag: newTag()}
+		s, err := evil.core.newChain(t.Context(), w.db.Conn(), nil, "g", 0)
+		w.must(err)
+		d := distribution{group: "g", instance: "0", tag: s.tag, key: s.state.Distribution()}
 		if i == 0 {
 			d.tag = env.Tag
 		}
-		s := &sender{name: "g", tag: d.tag}
-		s, err := evil.core.newChain(t.Context(), w.db.Conn(), nil, "g", 0)
-		w.must(err)
-		d.key = s.state.Distribution()
 		m := &bus.Message{Topic: "billing.seal", ID: fmt.Sprint(i), Body: d.encode()}
 		w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error {
 			return evil.core.sealAll(ctx, w.db.Bind(tx), []job{{to: "billing", kind: contentDistribution, m: m}})
 		}))
-		_, err = w.open(b, m)
-		w.must(err)
+		if _, err = w.open(b, m); i == 0 {
+			w.want(err, ErrMismatch)
+		} else {
+			w.must(err)
+		}
 		w.later(time.Second)
 	}
 	if n := w.count("receiver", "local = 'billing'"); n != groupStates {

@@ -89,8 +89,8 @@ func (e *core) openGroup(ctx context.Context, c sqltx.Conn, env *Envelope, m *bu
 	return o, e.keepSkipped(ctx, c, env.Tag, groupKeys, &ratchet.Opened{Skipped: got.Skipped, Used: got.Used})
 }
 
-// groupKey reads what brings a group's key.
-func groupKey(body []byte) (distribution, *senderkey.Receiver, error) {
+// groupKey reads what brings a key of a sender's to a group, under the tag that is its own.
+func groupKey(from string, body []byte) (distribution, *senderkey.Receiver, error) {
 	d, err := decodeDistribution(body)
 	if err != nil {
 		return d, nil, err
@@ -99,12 +99,15 @@ func groupKey(body []byte) (distribution, *senderkey.Receiver, error) {
 	if err != nil {
 		return d, nil, because(ErrMismatch, err)
 	}
+	if d.tag != groupTag(from, state.Chain()) {
+		return d, nil, text(ErrMismatch, "the tag is not that of the group's key")
+	}
 	return d, state, nil
 }
 
 // learn takes a group's key from a peer. One that is known already stays as it is.
 func (e *core) learn(ctx context.Context, c sqltx.Conn, from string, until int64, body []byte) error {
-	d, state, err := groupKey(body)
+	d, state, err := groupKey(from, body)
 	if err != nil {
 		return err
 	}

@@ -162,7 +162,7 @@ func (e *core) upToDate(ctx context.Context, c sqltx.Conn, s *sender, name strin
 
 // newChain begins a chain, in place of one if there is one.
 func (e *core) newChain(ctx context.Context, c sqltx.Conn, old *sender, name string, lane int) (*sender, error) {
-	s := &sender{name: name, lane: lane, tag: newTag(), born: e.nowUS(), isNew: old == nil}
+	s := &sender{name: name, lane: lane, born: e.nowUS(), isNew: old == nil}
 	number, low, err := e.stream(ctx, c, groupStream(name, e.instance), lane)
 	if err != nil {
 		return nil, err
@@ -171,8 +171,14 @@ func (e *core) newChain(ctx context.Context, c sqltx.Conn, old *sender, name str
 	if old != nil {
 		s.seq, s.version = max(low, old.seq), old.version
 	}
-	s.state, err = senderkey.NewSender(e.rand, s.tag)
-	return s, failed(err)
+	var group [16]byte
+	rand.Read(group[:]) // never fails
+	if s.state, err = senderkey.NewSender(e.rand, group); err != nil {
+		return nil, failed(err)
+	}
+	chain, _ := s.state.SendIndex()
+	s.tag = groupTag(e.local, chain)
+	return s, nil
 }
 
 // groupStream is how waxwing_seal_stream knows a group's chains: by nothing that could be

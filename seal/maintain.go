@@ -33,14 +33,19 @@ func (e *Endpoint[TX]) Run(ctx context.Context) error {
 	}
 }
 
-// Maintain does what has to be done from time to time, and what Run does. It publishes
-// prekeys, renews those that are older than a week, deletes those that were replaced 30
+// Maintain does what has to be done from time to time, and what Run does. With a counter it
+// looks whether the database was set back (Check), as by a failover to a replica that had
+// not got everything: no process needs to start for that. It publishes prekeys, renews those that are older than a week, deletes those that were replaced 30
 // days ago; deletes what is past its time: keys of messages that have not come, messages
 // put aside, sessions that are not used any more; and fetches bundles (Prepare) of the
 // peers of rules, and of groups' members. In SQLite it empties the log, which holds rows as
 // they were. It goes on after an error, and returns all.
 func (e *Endpoint[TX]) Maintain(ctx context.Context) error {
-	err := errors.Join(e.Publish(ctx), e.core.clean(ctx))
+	var err error
+	if e.core.counter != nil {
+		_, err = e.core.check(ctx)
+	}
+	err = errors.Join(err, e.Publish(ctx), e.core.clean(ctx))
 	if e.core.dir == nil {
 		return err
 	}
@@ -77,8 +82,27 @@ func (r *routes) peers() (out []string) {
 }
 
 // Publish makes the prekeys that are missing, or too old, and publishes them with the
-// certificate. Without a directory it does nothing.
+// certificate. From a database that has published nothing of the identity yet it replaces
+// the one-time keys that wait at the directory: who took one of those would seal what nobody
+// can open. Without a directory it does nothing.
 func (e *Endpoint[TX]) Publish(ctx context.Context) error { return e.core.publishAll(ctx) }
+
+// RenewPrekeys makes all prekeys anew and publishes them: those that wait at the directory
+// are not given out any more. It is for when somebody may know them, or when the directory
+// was set back and gives one-time keys out again. Handshakes with the old ones still open:
+// with the signed and the last-resort one for 30 days, as after an ordinary renewal.
+func (e *Endpoint[TX]) RenewPrekeys(ctx context.Context) error {
+	if e.core.dir == nil {
+		return errors.New("seal: there is no directory (Through)")
+	}
+	if err := e.core.ensureIdentity(ctx); err != nil {
+		return err
+	}
+	if _, err := e.core.conn.Exec(ctx, "UPDATE waxwing_seal_identity SET renew = 1 WHERE name = ?", e.core.local); err != nil {
+		return failed(err)
+	}
+	return e.core.publishAll(ctx)
+}
 
 func (e *core) publishAll(ctx context.Context) error {
 	if e.dir == nil {
@@ -89,7 +113,7 @@ func (e *core) publishAll(ctx context.Context) error {
 	}
 	s, err := e.dir.Status(ctx, e.local)
 	if err != nil && !errors.Is(err, directory.ErrNotFound) {
-		return fmt.Errorf("seal: the directory: %w", err)
+		return fmt.Errorf("seal: publishing prekeys: %w", err)
 	}
 	var replace bool
 	err = e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) (err error) {
@@ -108,7 +132,7 @@ func (e *core) publishAll(ctx context.Context) error {
 	replace = replace && len(p.OneTime) > 0 && len(p.OneTimeKEM) > 0
 	p.Replace = replace
 	if s, err = e.dir.Publish(ctx, e.local, p); err != nil {
-		return fmt.Errorf("seal: the directory: %w", err)
+		return fmt.Errorf("seal: publishing prekeys: %w", err)
 	}
 	e.m.waiting.Set(float64(s.OneTime))
 	for len(ids) > 0 {

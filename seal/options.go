@@ -34,6 +34,7 @@ const (
 	certGrace    = 7 * 24 * time.Hour  // for opening what was sealed before a certificate's end
 	tombstones   = 30 * 24 * time.Hour // of parked messages that have expired
 	groupStates  = 5                   // of a sender's chain that a receiver keeps
+	unusedMax    = 100                 // times OneTimeKeys: the one-time keys of each kind that are kept
 )
 
 // An Option changes what New makes.
@@ -79,7 +80,7 @@ func (o *options) check(id *Identity) error {
 	case o.oneTime > 1000:
 		return errors.New("seal: OneTimeKeys: 1 to 1000")
 	case o.profile < ratchet.PQXDH || o.profile > ratchet.WaxwingHE:
-		return fmt.Errorf("seal: profile %d has no KEM, or is none", o.profile)
+		return fmt.Errorf("seal: profile %v has no KEM, or is none", o.profile)
 	}
 	if err := checkName(o.instance); err != nil {
 		return err
@@ -105,7 +106,7 @@ func VerifiedOnly() Option { return func(o *options) { o.verified = true } }
 func Through(dir Directory) Option { return func(o *options) { o.dir = dir } }
 
 // CountedBy is the counter that Check compares with: the directory, or a FileCounter.
-// With it Seal refuses until Check has succeeded. The relay's publisher must be Counted.
+// With it Seal refuses until Check, or Maintain's, has succeeded once. The relay's publisher must be Counted.
 func CountedBy(c Counter) Option { return func(o *options) { o.counter = c } }
 
 // Profile is what sessions speak, by default ratchet.SignalV4. Peers must speak the
@@ -128,7 +129,9 @@ func KeepSkipped(d time.Duration) Option { return func(o *options) { o.skipped =
 func KeepParked(d time.Duration) Option { return func(o *options) { o.parked = d } }
 
 // OneTimeKeys is up to how many one-time prekeys wait at the directory, by default
-// DefaultOneTime: the sessions that can begin while this service does not run.
+// DefaultOneTime: the sessions that can begin while this service does not run. Of those
+// that were given out, and with which nothing has come, up to 100 times as many are kept;
+// beyond that no more are made.
 func OneTimeKeys(n int) Option { return func(o *options) { o.oneTime = n } }
 
 // FetchTimeout is how long Seal may wait for the directory, within the caller's
@@ -141,7 +144,8 @@ func RotateGroups(messages int, age time.Duration) Option {
 	return func(o *options) { o.groupMessages, o.groupAge = messages, age }
 }
 
-// OnRestore is called when Check has found that the database was set back.
+// OnRestore is called when Check, or Maintain, has found that the database was set back: in
+// the one process that finds it first.
 func OnRestore(f func(Restore)) Option { return func(o *options) { o.onRestore = f } }
 
 // Clock is the clock of ages and expiries, by default time.Now.

@@ -142,9 +142,10 @@ func (e *core) deleteOneTime(ctx context.Context, c sqltx.Conn, ids []uint32) (n
 	return int64(len(ids)), apart()
 }
 
-// ensureIdentity makes the identity's row.
+// ensureIdentity makes the identity's row. The database is new then, and what waits at the
+// directory, if anything does, is of one that is gone: it is replaced.
 func (e *core) ensureIdentity(ctx context.Context) error {
-	_, err := e.conn.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew", "signer"), e.local, 0, []byte{}, 1, 0, []byte{})
+	_, err := e.conn.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew", "signer"), e.local, 0, []byte{}, 1, 1, []byte{})
 	return failed(err)
 }
 
@@ -222,25 +223,47 @@ func (e *core) renewPrekey(ctx context.Context, c sqltx.Conn, k *stock, kind int
 	return e.makePrekey(k, kind)
 }
 
-// refill makes one-time keys if fewer than half wait.
+// refill makes one-time keys if fewer than half wait, as the directory says.
 func (e *core) refill(ctx context.Context, c sqltx.Conn, k *stock, kind, waiting int) error {
-	var pending int
-	err := sqltx.One(ctx, c, "SELECT COUNT(*) FROM waxwing_seal_prekey WHERE local = ? AND kind = ? AND published = 0", []any{e.local, kind}, &pending)
+	var unused, pending int
+	err := sqltx.One(ctx, c, "SELECT COUNT(*), COALESCE(SUM(CASE WHEN published = 0 THEN 1 ELSE 0 END), 0) FROM waxwing_seal_prekey WHERE local = ? AND kind = ?",
+		[]any{e.local, kind}, &unused, &pending)
 	if err != nil {
 		return err
 	}
-	if k.replace {
+	if waiting = max(waiting, 0); k.replace {
 		waiting = 0
 	}
 	if waiting += pending; waiting >= (e.oneTime+1)/2 {
 		return nil
 	}
-	for range e.oneTime - waiting {
+	n := e.oneTime - waiting
+	if over := unused + n - unusedMax*e.oneTime; over > 0 && k.replace {
+		if err := e.dropOldest(ctx, c, kind, over); err != nil {
+			return err
+		}
+	} else if over > 0 {
+		n -= over
+		e.log.WarnContext(ctx, "seal: too many one-time keys are not used: no more are made", "endpoint", e.local, "unused", unused, "waiting", waiting)
+	}
+	for range n {
 		if err := e.makePrekey(k, kind); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// dropOldest deletes the oldest one-time keys, of which there are more than n: those that
+// replace what waits at the directory go before them.
+func (e *core) dropOldest(ctx context.Context, c sqltx.Conn, kind, n int) error {
+	var first int64
+	err := sqltx.One(ctx, c, "SELECT id FROM waxwing_seal_prekey WHERE local = ? AND kind = ? ORDER BY id LIMIT 1 OFFSET ?", []any{e.local, kind, n}, &first)
+	if err != nil {
+		return err
+	}
+	_, err = c.Exec(ctx, "DELETE FROM waxwing_seal_prekey WHERE local = ? AND kind = ? AND id < ?", e.local, kind, first)
+	return err
 }
 
 // makePrekey makes a key, with the next id.

@@ -1,11 +1,17 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -278,11 +284,166 @@ func TestStatusIsNotBelieved(t *testing.T) {
 	w := quick(t)
 	a := w.service("orders")
 	w.dir.ids["orders"].max = 1<<32 - 120
-	if err := a.Publish(t.Context()); err == nil {
-		t.Error("it is believed")
+	if err := a.Publish(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "seal: the directory has a prekey ") {
+		t.Error("it is believed, or not refused in clear words", err)
 	}
 	w.dir.ids["orders"].max = 4
 	w.must(a.Publish(t.Context()))
+}
+
+// TestRenewPrekeys: keys that are made anew are the only ones that are given out, and the old
+// ones open what was sealed with them for 30 days.
+func TestRenewPrekeys(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		b := w.service("billing")
+		old, err := w.dir.Status(t.Context(), "billing")
+		w.must(err)
+		oneTime := w.seal(w.service("orders"), "billing", "one-time")
+		tooLate := w.seal(w.service("shipping"), "billing", "too late")
+		w.dir.drain("billing")
+		lastResort := w.seal(w.service("audit"), "billing", "last resort")
+		w.dir.down = errors.New("down")
+		if err := b.RenewPrekeys(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		w.dir.down = nil
+		w.must(b.RenewPrekeys(t.Context()))
+		s, err := w.dir.Status(t.Context(), "billing")
+		w.must(err)
+		highest := max(old.SignedID, old.LastResortID, old.OneTimeIDMax, old.OneTimeKEMIDMax)
+		if s.OneTime != 4 || s.OneTimeKEM != 4 || min(s.SignedID, s.LastResortID) <= highest {
+			t.Errorf("%+v, then %+v", old, s)
+		}
+		for _, k := range w.dir.ids["billing"].OneTime {
+			if k.ID <= highest {
+				t.Errorf("the old key %d waits", k.ID)
+			}
+		}
+		w.must(b.Publish(t.Context())) // it is done
+		if again, err := w.dir.Status(t.Context(), "billing"); err != nil || !reflect.DeepEqual(again, s) {
+			t.Errorf("%+v, then %+v, %v", s, again, err)
+		}
+		w.later(prekeyKept - time.Hour)
+		w.must(b.Maintain(t.Context()))
+		w.opens(b, oneTime, "one-time")
+		w.opens(b, lastResort, "last resort")
+		w.later(2 * time.Hour)
+		w.must(b.Maintain(t.Context()))
+		_, err = w.open(b, tooLate)
+		w.want(err, ErrExpired)
+		w.opens(b, w.seal(w.bare("proof"), "billing", "new"), "new")
+		if err := w.bare("billing", Through(nil)).RenewPrekeys(t.Context()); err == nil {
+			t.Error("without a directory")
+		}
+	})
+}
+
+// TestNewDatabase: what the directory has of a database that is gone is not given out any
+// more once a new one has published, be it that StoreIdentity, Check or Publish comes first.
+func TestNewDatabase(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		a := w.service("orders")
+		for _, first := range []func(b *endpoint) error{
+			func(b *endpoint) error { return nil },
+			func(b *endpoint) error { return StoreIdentity(t.Context(), w.db, w.keys, w.ids["billing"]) },
+			func(b *endpoint) error { _, err := b.Check(t.Context()); return err },
+		} {
+			b := w.service("billing", CountedBy(w.dir))
+			old, err := w.dir.Status(t.Context(), "billing")
+			w.must(err)
+			w.restore(backup{}, "") // the database is new
+			w.must(first(b))
+			w.must(b.Publish(t.Context()))
+			s, err := w.dir.Status(t.Context(), "billing")
+			w.must(err)
+			if s.OneTime != 4 || s.OneTimeKEM != 4 || s.SignedID <= old.OneTimeKEMIDMax {
+				t.Errorf("%+v, then %+v", old, s)
+			}
+			w.opens(b, w.seal(a, "billing", "text"), "text")
+			// Another time it adds to what waits.
+			w.must(b.Publish(t.Context()))
+			if again, err := w.dir.Status(t.Context(), "billing"); err != nil || again.OneTime != 3 || again.OneTimeIDMax != s.OneTimeIDMax {
+				t.Errorf("%+v, then %+v, %v", s, again, err)
+			}
+		}
+	})
+}
+
+// emptied is a directory that says that no one-time keys wait, or fewer than none.
+type emptied struct {
+	*memDirectory
+	waiting int
+}
+
+func (d emptied) Status(ctx context.Context, name string) (directory.Status, error) {
+	s, err := d.memDirectory.Status(ctx, name)
+	s.OneTime, s.OneTimeKEM = d.waiting, d.waiting
+	return s, err
+}
+
+// TestUnusedAreBounded: a directory that hides what waits does not have keys made for ever,
+// and keys that replace those that wait are made all the same.
+func TestUnusedAreBounded(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		log := &bytes.Buffer{}
+		a := w.bare("orders", OneTimeKeys(1), Through(&emptied{w.dir, -1000}), Logger(slog.New(slog.NewTextHandler(log, nil))))
+		for range unusedMax {
+			w.must(a.Publish(t.Context()))
+		}
+		if log.Len() > 0 {
+			t.Error(log)
+		}
+		unused := func() {
+			t.Helper()
+			for _, kind := range []int{prekeyOneTime, prekeyOneTimeKEM} {
+				if n := w.count("prekey", "local = 'orders' AND kind = ?", kind); n != unusedMax {
+					t.Errorf("%d keys of kind %d", n, kind)
+				}
+			}
+		}
+		unused()
+		for range 3 {
+			w.must(a.Publish(t.Context()))
+		}
+		unused()
+		if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "unused=100") {
+			t.Error(log)
+		}
+		last, err := w.dir.Status(t.Context(), "orders")
+		w.must(err)
+		w.must(a.RenewPrekeys(t.Context()))
+		unused()
+		s, err := w.dir.Status(t.Context(), "orders")
+		if err != nil || s.OneTime != 1 || s.OneTimeKEM != 1 || s.OneTimeIDMax <= last.OneTimeKEMIDMax {
+			t.Errorf("%+v, then %+v, %v", last, s, err)
+		}
+		w.opens(a, w.seal(w.service("billing"), "orders", "hello"), "hello")
+	})
+}
+
+// TestDirectoryErrors: what a directory answers is told in one sentence.
+func TestDirectoryErrors(t *testing.T) {
+	w := quick(t)
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusForbidden)
+		json.NewEncoder(rw).Encode(directory.Failure{Reason: "not yours"})
+	}))
+	defer s.Close()
+	dir, err := directory.NewClient(directory.Config{URL: s.URL})
+	w.must(err)
+	defer dir.Close()
+	a := w.bare("orders", Through(dir), CountedBy(dir))
+	_, check := a.Check(t.Context())
+	for want, err := range map[string]error{
+		"seal: publishing prekeys: directory: GET orders: not yours (HTTP 403)":                        a.Publish(t.Context()),
+		"seal: a bundle of billing: directory: POST billing/take: not yours (HTTP 403)":                a.Prepare(t.Context(), "billing"),
+		"seal: the counter: directory: GET orders/marks: not yours (HTTP 403)":                         check,
+		"seal: no session: with billing: a bundle: directory: POST billing/take: not yours (HTTP 403)": w.trySeal(w.bare("orders", Through(dir)), "billing", w.message("things", "k", "text")),
+	} {
+		if err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 }
 
 // TestEnded: a session that cannot be used any more leaves nothing but its sequence.

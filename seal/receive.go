@@ -103,7 +103,7 @@ func (e *core) openLive(ctx context.Context, c sqltx.Conn, env *Envelope, m *bus
 	case env.Kind == KindGroup:
 		return e.openGroup(ctx, c, env, m, from)
 	case env.Profile != e.profile:
-		return nil, because(ErrMismatch, fmt.Errorf("profile %d, ours is %d", env.Profile, e.profile))
+		return nil, because(ErrMismatch, fmt.Errorf("profile %v, ours is %v", env.Profile, e.profile))
 	case env.Kind == KindHandshake && env.Recipient != e.local:
 		return nil, text(ErrMismatch, "it is for "+env.Recipient)
 	}
@@ -203,7 +203,7 @@ func (e *core) contentOf(env *Envelope, m *bus.Message, raw []byte, sender, reci
 		return nil, text(ErrMismatch, "the lane")
 	}
 	if in.kind == contentDistribution {
-		if _, _, err := groupKey(in.body); err != nil { // before anything is written
+		if _, _, err := groupKey(sender, in.body); err != nil { // before anything is written
 			return nil, err
 		}
 	}
@@ -283,7 +283,10 @@ func (e *core) accept(ctx context.Context, c sqltx.Conn, env *Envelope, m *bus.M
 		return nil, text(ErrUntrusted, "the handshake is by another key than the certificate's")
 	}
 	if h.Profile != e.profile {
-		return nil, because(ErrMismatch, fmt.Errorf("a handshake of profile %d, ours is %d", h.Profile, e.profile))
+		return nil, because(ErrMismatch, fmt.Errorf("a handshake of profile %v, ours is %v", h.Profile, e.profile))
+	}
+	if env.Tag != sessionTag(cert.Name, h.Base) {
+		return nil, text(ErrMismatch, "the tag is not the handshake's")
 	}
 	keys, err := e.prekeys(ctx, c, h)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/waxwing-mq/waxwing/bus"
+	"github.com/waxwing-mq/waxwing/seal/directory"
 	"github.com/waxwing-mq/waxwing/seal/ratchet"
 )
 
@@ -191,6 +192,39 @@ func TestCounted(t *testing.T) {
 		if _, _, _, ok := parseSealed([]byte(bad)); ok {
 			t.Errorf("%q", bad)
 		}
+	}
+}
+
+// owned is a counter that refuses what is not of one name, as a directory does.
+type owned struct {
+	Counter
+	name string
+}
+
+func (o owned) Raise(ctx context.Context, name string, marks map[uint32]uint64) (map[uint32]uint64, error) {
+	if name != o.name {
+		return nil, &directory.Error{Status: 403, Reason: name}
+	}
+	return o.Counter.Raise(ctx, name, marks)
+}
+
+// TestCountedNames: what somebody else has sealed is passed on, and only one's own counts.
+func TestCountedNames(t *testing.T) {
+	w := quick(t)
+	a, b := w.service("orders"), w.service("billing")
+	batch := []bus.Message{*w.seal(a, "billing", "one"), *w.seal(b, "orders", "somebody else's"), *w.seal(a, "billing", "two")}
+	br, counter := &broker{}, owned{w.dir, "orders"}
+	w.want(Counted(br, counter).Publish(t.Context(), batch), directory.ErrForbidden)
+	if len(br.got) != 0 {
+		t.Error("it was sent")
+	}
+	w.must(Counted(br, counter, "shipping", "orders").Publish(t.Context(), batch))
+	marks, err := w.dir.Marks(t.Context(), "orders")
+	if err != nil || len(br.got) != 3 || len(marks) != 1 || marks[0] != 2 {
+		t.Errorf("%d messages, %v, %v", len(br.got), marks, err)
+	}
+	if theirs, _ := w.dir.Marks(t.Context(), "billing"); len(theirs) != 0 {
+		t.Errorf("%v", theirs)
 	}
 }
 
@@ -419,4 +453,61 @@ func TestCounterIsNotBelieved(t *testing.T) {
 	_, err := a.Check(t.Context())
 	w.must(err)
 	w.opens(w.bare("billing"), w.seal(a, "billing", "text"), "text")
+}
+
+// TestSetBackWhileRunning: a database that is set back under processes that go on, as by a
+// failover to a replica that lags, is found out by the next Maintain of any of them.
+func TestSetBackWhileRunning(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		var restored []Restore
+		start := func() *endpoint {
+			return w.bare("orders", CountedBy(w.dir), OnRestore(func(r Restore) { restored = append(restored, r) }))
+		}
+		relay := Counted(&broker{}, w.dir)
+		publish := func(m *bus.Message) *bus.Message {
+			t.Helper()
+			w.must(relay.Publish(t.Context(), []bus.Message{*m}))
+			return m
+		}
+		one, other, b := start(), start(), w.service("billing")
+		w.must(one.Publish(t.Context()))
+		w.dir.down = errors.New("down")
+		if err := one.Maintain(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		w.want(w.trySeal(one, "billing", w.message("things", "k", "early")), ErrRolledBack)
+		w.dir.down = nil
+		w.must(one.Maintain(t.Context()))
+		w.must(other.Maintain(t.Context()))
+		w.opens(b, publish(w.seal(one, "billing", "one")), "one")
+		w.opens(one, w.seal(b, "orders", "back"), "back")
+		saved := w.dump()
+		lost := publish(w.seal(one, "billing", "two"))
+		w.opens(b, lost, "two")
+		w.dir.down = errors.New("down") // who was ready stays so
+		if err := other.Maintain(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		w.seal(other, "billing", "not published")
+		w.dir.down = nil
+		w.must(other.Maintain(t.Context()))
+		if len(restored) != 0 {
+			t.Fatalf("%+v", restored)
+		}
+		w.restore(saved, "orders")
+		w.must(one.Maintain(t.Context()))
+		if len(restored) != 1 || len(restored[0].Behind) != 1 || restored[0].Behind[0].Counter != 2 || restored[0].Behind[0].Database != 1 {
+			t.Fatalf("%+v", restored)
+		}
+		w.must(other.Maintain(t.Context()))
+		if len(restored) != 1 {
+			t.Errorf("a second time: %+v", restored)
+		}
+		m := publish(w.seal(other, "billing", "three"))
+		if env, _ := ParseEnvelope(m.Body); env.Kind != KindHandshake || numberOf(w, m) == numberOf(w, lost) {
+			t.Error("the old session goes on")
+		}
+		w.opens(b, m, "three")
+		w.opens(one, w.seal(w.service("shipping"), "orders", "hello"), "hello")
+	})
 }

@@ -163,12 +163,14 @@ func (e *core) rewrap(ctx context.Context, c sqltx.Conn, t *wrappedTable) (int, 
 	return len(rows), nil
 }
 
-// StoreIdentity keeps an identity in the database, wrapped, in place of one of its name.
+// StoreIdentity keeps an identity in the database, wrapped, in place of one of its name. In
+// a database that has none of that name, the next Publish replaces what others were to be
+// given of another database's keys.
 func StoreIdentity[TX any](ctx context.Context, db *sqldb.DB[TX], keys *KeyRing, id *Identity) error {
 	wrapped := keys.wrap(rowID("identity", id.name), id.bytes())
 	return failed(db.InTx(ctx, func(ctx context.Context, tx TX) error {
 		c := db.Bind(tx)
-		n, err := c.Exec(ctx, db.Dialect().InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew", "signer"), id.name, int64(keys.active), wrapped, 1, 0, []byte{})
+		n, err := c.Exec(ctx, db.Dialect().InsertOnce("waxwing_seal_identity", "name", "wrap_id", "secret", "next_id", "renew", "signer"), id.name, int64(keys.active), wrapped, 1, 1, []byte{})
 		if err != nil || n == 1 {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/waxwing-mq/waxwing/bus"
@@ -143,10 +144,10 @@ func (e *core) laneOf(key string) int {
 // nowUS is the time in microseconds since 1970.
 func (e *core) nowUS() int64 { return e.now().UnixMicro() }
 
-// failed is the database's error, with our name.
+// failed is the database's error, with our name. One of ours has it already.
 func failed(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || strings.HasPrefix(err.Error(), "seal: ") {
+		return err
 	}
 	return fmt.Errorf("seal: %w", err)
 }

@@ -177,7 +177,7 @@ func (e *core) begin(ctx context.Context, c sqltx.Conn, to string, lane int) (*s
 		return nil, err
 	}
 	return &session{
-		tag: newTag(), remote: to, lane: lane, stream: int64(number), seq: low, state: state, handshake: h.Encode(),
+		tag: sessionTag(e.local, h.Base), remote: to, lane: lane, stream: int64(number), seq: low, state: state, handshake: h.Encode(),
 		born: e.nowUS(), until: min(cert.NotAfter.UnixMicro(), e.self.certificate.NotAfter.UnixMicro()), isNew: true,
 	}, nil
 }

@@ -119,12 +119,6 @@ func randomSlot() int64 {
 	return int64(binary.BigEndian.Uint64(b[:])>>2) + 1
 }
 
-// newTag names a session, or a sender key.
-func newTag() (t [16]byte) {
-	rand.Read(t[:]) // never fails
-	return t
-}
-
 // streamsMax is how many streams an identity can have: as many marks as a directory
 // keeps.
 const streamsMax = directory.LanesMax

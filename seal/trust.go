@@ -117,13 +117,11 @@ func (e *Endpoint[TX]) Forget(ctx context.Context, tx TX, peer string) error {
 }
 
 func (e *core) forget(ctx context.Context, c sqltx.Conn, peer string) error {
-	if err := e.keepSequences(ctx, c, peer); err != nil {
+	if err := e.deleteSessions(ctx, c, peer); err != nil {
 		return err
 	}
 	for _, q := range []string{
-		"DELETE FROM waxwing_seal_skipped WHERE pq < 2 AND local = ? AND tag IN (SELECT tag FROM waxwing_seal_session WHERE local = ? AND remote = ?)",
 		"DELETE FROM waxwing_seal_skipped WHERE pq > 1 AND local = ? AND tag IN (SELECT tag FROM waxwing_seal_receiver WHERE local = ? AND remote = ?)",
-		"DELETE FROM waxwing_seal_session WHERE local = ? AND remote = ?",
 		"DELETE FROM waxwing_seal_receiver WHERE local = ? AND remote = ?",
 		"DELETE FROM waxwing_seal_bundle WHERE local = ? AND remote = ?",
 		"DELETE FROM waxwing_seal_peer WHERE local = ? AND remote = ?",
@@ -137,6 +135,29 @@ func (e *core) forget(ctx context.Context, c sqltx.Conn, peer string) error {
 		}
 	}
 	return nil
+}
+
+// deleteSessions deletes the sessions with a peer, and notes how far they were. It deletes
+// those that it has locked: one that has begun meanwhile would be deleted without a note,
+// and Check would take it for lost.
+func (e *core) deleteSessions(ctx context.Context, c sqltx.Conn, peer string) error {
+	for {
+		tags, err := e.lockSessions(ctx, c, " AND remote = ?", peer)
+		if err != nil || len(tags) == 0 {
+			return err
+		}
+		if err := e.keepSequences(ctx, c, peer); err != nil {
+			return err
+		}
+		for _, tag := range tags {
+			if _, err := c.Exec(ctx, "DELETE FROM waxwing_seal_session WHERE local = ? AND tag = ?", e.local, tag); err != nil {
+				return failed(err)
+			}
+			if err := e.deleteSkipped(ctx, c, tag, sessionKeys); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // keepSequences notes how far a peer's streams are, before its sessions go.

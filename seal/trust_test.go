@@ -250,6 +250,9 @@ func TestCertificateBytes(t *testing.T) {
 	if back.key != id.key || back.registration != id.registration || string(back.Certificate().Bytes()) != string(raw) {
 		t.Error("another identity")
 	}
+	if c, err = DecodeCertificate(id.Certificate().Encode()); err != nil || string(c.Bytes()) != string(raw) {
+		t.Error("another certificate", err)
+	}
 	root, err := DecodeRoot(w.root.Encode())
 	w.must(err)
 	key, err := ParseRootKey(root.Public().Encode())
@@ -260,6 +263,9 @@ func TestCertificateBytes(t *testing.T) {
 	for _, bad := range [][]byte{nil, []byte("x"), w.root.Encode(), []byte(identityLabel + " !"), []byte(identityLabel + " AQ==")} {
 		if _, err := DecodeIdentity(bad); err == nil {
 			t.Errorf("%q is an identity", bad)
+		}
+		if _, err := DecodeCertificate(bad); err == nil {
+			t.Errorf("%q is a certificate", bad)
 		}
 	}
 	for _, name := range []string{"", "a b", "é", "a\n", strings.Repeat("a", 101), "#a"} {

@@ -62,8 +62,9 @@ func (d *memDirectory) Publish(_ context.Context, name string, p directory.Publi
 	if p.LastResort != nil {
 		id.LastResort = p.LastResort
 	}
-	if p.Replace {
-		id.OneTime, id.OneTimeKEM = nil, nil
+	if p.Replace { // what is below the first of its own goes
+		id.OneTime = slices.DeleteFunc(id.OneTime, func(k directory.Key) bool { return len(p.OneTime) == 0 || k.ID < p.OneTime[0].ID })
+		id.OneTimeKEM = slices.DeleteFunc(id.OneTimeKEM, func(k directory.SignedKey) bool { return len(p.OneTimeKEM) == 0 || k.ID < p.OneTimeKEM[0].ID })
 	}
 	for _, k := range p.OneTime {
 		if k.ID > id.max {

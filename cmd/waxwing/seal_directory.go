@@ -6,7 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/url"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -96,16 +96,16 @@ func (d *directoryFlags) explain(name string, err error) error {
 // terminal.
 func (d *directoryFlags) reason(err error) string {
 	var refused *directory.Error
-	var failed *url.Error
+	var failed net.Error
 	switch {
 	case errors.Is(err, directory.ErrUnauthorized):
 		return fmt.Sprintf("the directory refuses the user %q or the password", d.user)
 	case errors.As(err, &refused):
 		return "the directory says: " + printable(oneLine(refused.Error()))
-	case errors.As(err, &failed) && failed.Timeout():
+	case errors.As(err, &failed) && failed.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("the directory at %s has not answered within %v (--timeout)", d.url, d.timeout)
 	case errors.As(err, &failed):
-		return fmt.Sprintf("asking the directory at %s: %s", d.url, printable(oneLine(failed.Err.Error())))
+		return fmt.Sprintf("asking the directory at %s: %s", d.url, printable(oneLine(failed.Error())))
 	}
 	return printable(oneLine(sealError(err).Error()))
 }

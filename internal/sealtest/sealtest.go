@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -128,8 +129,9 @@ func (d *Directory) Publish(_ context.Context, name string, p directory.Publicat
 	if p.LastResort != nil {
 		id.LastResort = p.LastResort
 	}
-	if p.Replace {
-		id.OneTime, id.OneTimeKEM = nil, nil
+	if p.Replace { // what is below the first of its own goes
+		id.OneTime = slices.DeleteFunc(id.OneTime, func(k directory.Key) bool { return len(p.OneTime) == 0 || k.ID < p.OneTime[0].ID })
+		id.OneTimeKEM = slices.DeleteFunc(id.OneTimeKEM, func(k directory.SignedKey) bool { return len(p.OneTimeKEM) == 0 || k.ID < p.OneTimeKEM[0].ID })
 	}
 	id.OneTime = fresh(id.OneTime, p.OneTime, &id.max, func(k directory.Key) uint32 { return k.ID })
 	id.OneTimeKEM = fresh(id.OneTimeKEM, p.OneTimeKEM, &id.maxKEM, func(k directory.SignedKey) uint32 { return k.ID })

@@ -171,6 +171,9 @@ func (c *Client) do(ctx context.Context, method, name, page string, in, out any)
 	// The transport repeats nothing that is not idempotent, so no Take either.
 	response, err := c.http.Do(r)
 	if err != nil {
+		if u := (*url.Error)(nil); errors.As(err, &u) {
+			err = u.Err // what was asked is told already
+		}
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	defer response.Body.Close()

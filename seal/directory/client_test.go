@@ -99,6 +99,20 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestUnreachable: an error of the network tells once what was asked.
+func TestUnreachable(t *testing.T) {
+	s := httptest.NewServer(nil)
+	s.Close()
+	c, err := NewClient(Config{URL: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Status(t.Context(), "n")
+	if err == nil || !strings.HasPrefix(err.Error(), "directory: GET n: dial tcp ") || strings.Contains(err.Error(), Path) {
+		t.Error(err)
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	c := client(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	c.http.Timeout = 20 * time.Millisecond

@@ -2,6 +2,7 @@ package ratchet
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"io"
 )
 
@@ -21,6 +22,21 @@ const (
 	// Waxwing speaks it.
 	WaxwingHE Profile = 6
 )
+
+// String is the profile's name, as the command line has it.
+func (p Profile) String() string {
+	switch p {
+	case X3DH:
+		return "x3dh"
+	case PQXDH:
+		return "pqxdh"
+	case SignalV4:
+		return "signal-v4"
+	case WaxwingHE:
+		return "waxwing-he"
+	}
+	return fmt.Sprintf("unknown (%d)", uint8(p))
+}
 
 // kem returns the mechanism of p, 0 if it has none.
 func (p Profile) kem() KEM {

@@ -12,10 +12,6 @@ import (
 
 var profiles = []Profile{X3DH, PQXDH, SignalV4, WaxwingHE}
 
-func (p Profile) String() string {
-	return map[Profile]string{X3DH: "x3dh", PQXDH: "pqxdh", SignalV4: "signal-v4", WaxwingHE: "waxwing-he"}[p]
-}
-
 // forEachProfile runs f as a subtest of each profile.
 func forEachProfile(t *testing.T, f func(t *testing.T, p Profile)) {
 	for _, p := range profiles {
