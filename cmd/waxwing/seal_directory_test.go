@@ -142,6 +142,19 @@ func sameValue(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[3], fmt.Sprint(a))
 }
 
+// aboveValue says whether a number has risen from one JSON document to another:
+// above FILE FILE PATH.
+func aboveValue(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: above FILE FILE PATH")
+	}
+	a, okA := jsonValue(ts, args[0], args[2]).(float64)
+	b, okB := jsonValue(ts, args[1], args[2]).(float64)
+	if !okA || !okB || b <= a {
+		ts.Fatalf("%v, then %v", a, b)
+	}
+}
+
 // sealCommand runs waxwing seal in this process.
 func sealCommand(t *testing.T, args ...string) (stdout string, err error) {
 	t.Helper()
