@@ -320,7 +320,7 @@ func TestRenewPrekeys(t *testing.T) {
 			}
 		}
 		w.must(b.Publish(t.Context())) // it is done
-		if again, err := w.dir.Status(t.Context(), "billing"); err != nil || again != s {
+		if again, err := w.dir.Status(t.Context(), "billing"); err != nil || !reflect.DeepEqual(again, s) {
 			t.Errorf("%+v, then %+v, %v", s, again, err)
 		}
 		w.later(prekeyKept - time.Hour)

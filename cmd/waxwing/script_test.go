@@ -117,6 +117,7 @@ func TestScripts(t *testing.T) {
 					"store-identity":  storeIdentity,
 					"recode":          recodeFile,
 					"same-value":      sameValue,
+					"above":           aboveValue,
 				},
 			})
 		})

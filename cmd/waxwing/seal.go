@@ -20,8 +20,8 @@ func newSealCommand() *cobra.Command {
 		Short:   "Make the keys of end-to-end encryption, publish and verify them",
 		Long: `Package seal of the Go SDK encrypts messages from one service to another. Each service
 has an identity; the organisation's root signs a certificate for it, and all services
-pin the root's public key. An identity publishes prekeys at the broker's directory,
-which others need to begin a session with it.
+pin the root's public key. An identity publishes prekeys at the broker's directory:
+public keys by which others begin a session with it, also while it is away.
 
 Files with secrets are readable by their owner only. Where a command wants one, it
 takes a file, "-" for stdin or "env:NAME" for a variable; no secret is printed or is
@@ -45,10 +45,14 @@ type certificateFlags struct {
 	valid daysValue
 }
 
-// addTo adds the flags to cmd.
+// addTo adds the flags to cmd. What is said of lanes has their default, if it is not
+// lanesDefault.
 func (c *certificateFlags) addTo(cmd *cobra.Command, lanes string) {
 	c.valid = daysValue(365 * day)
-	cmd.Flags().IntVar(&c.lanes, "lanes", 8, lanes)
+	cmd.Flags().IntVar(&c.lanes, "lanes", lanesDefault, lanes)
+	if strings.Contains(lanes, "default") {
+		cmd.Flags().Lookup("lanes").DefValue = "0" // which is not printed
+	}
 	cmd.Flags().Var(&c.valid, "valid", "how long the certificate is valid, in days (365d) or as 8760h")
 }
 
@@ -66,7 +70,10 @@ func (c *certificateFlags) check() error {
 // until is when a certificate ends that begins now.
 func (c *certificateFlags) until(now time.Time) time.Time { return now.Add(time.Duration(c.valid)) }
 
-const day = 24 * time.Hour
+const (
+	day          = 24 * time.Hour
+	lanesDefault = 8
+)
 
 // daysValue is a flag for a time that is long: 365d, or as Go writes it.
 type daysValue time.Duration
@@ -97,12 +104,17 @@ func (v *daysValue) Set(s string) error {
 	return nil
 }
 
-// sealError is an error of package seal without its name, for who reads the command's.
+// sealError is an error of package seal, or of one below it, without the names of
+// packages, for who reads the command's.
 func sealError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &plainError{strings.TrimPrefix(err.Error(), "seal: "), err}
+	text := err.Error()
+	for _, name := range []string{"seal: ", "ratchet: ", "senderkey: ", "directory: "} {
+		text = strings.ReplaceAll(strings.TrimPrefix(text, name), ": "+name, ": ")
+	}
+	return &plainError{text, err}
 }
 
 // plainError is an error in other words.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -78,8 +79,7 @@ func (d *directoryFlags) open(cmd *cobra.Command) (*directory.Client, error) {
 	return client, nil
 }
 
-// explain is an error of the directory's in words of the command line's. What the
-// directory says itself is not trusted with the terminal.
+// explain is an error about an identity in words of the command line's.
 func (d *directoryFlags) explain(name string, err error) error {
 	switch {
 	case err == nil:
@@ -88,8 +88,24 @@ func (d *directoryFlags) explain(name string, err error) error {
 		return errInterrupted
 	case errors.Is(err, directory.ErrNotFound):
 		return &plainError{name + " is not in the directory", err}
-	case errors.Is(err, directory.ErrUnauthorized):
-		return &plainError{fmt.Sprintf("%s: the directory refuses the user %q or the password", name, d.user), err}
 	}
-	return &plainError{name + ": " + printable(oneLine(sealError(err).Error())), err}
+	return &plainError{name + ": " + d.reason(err), err}
+}
+
+// reason is what went wrong. What the directory says itself is not trusted with the
+// terminal.
+func (d *directoryFlags) reason(err error) string {
+	var refused *directory.Error
+	var failed net.Error
+	switch {
+	case errors.Is(err, directory.ErrUnauthorized):
+		return fmt.Sprintf("the directory refuses the user %q or the password", d.user)
+	case errors.As(err, &refused):
+		return "the directory says: " + printable(oneLine(refused.Error()))
+	case errors.As(err, &failed) && failed.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("the directory at %s has not answered within %v (--timeout)", d.url, d.timeout)
+	case errors.As(err, &failed):
+		return fmt.Sprintf("asking the directory at %s: %s", d.url, printable(oneLine(failed.Error())))
+	}
+	return printable(oneLine(sealError(err).Error()))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,6 +142,19 @@ func sameValue(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[3], fmt.Sprint(a))
 }
 
+// aboveValue says whether a number has risen from one JSON document to another:
+// above FILE FILE PATH.
+func aboveValue(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: above FILE FILE PATH")
+	}
+	a, okA := jsonValue(ts, args[0], args[2]).(float64)
+	b, okB := jsonValue(ts, args[1], args[2]).(float64)
+	if !okA || !okB || b <= a {
+		ts.Fatalf("%v, then %v", a, b)
+	}
+}
+
 // sealCommand runs waxwing seal in this process.
 func sealCommand(t *testing.T, args ...string) (stdout string, err error) {
 	t.Helper()
@@ -182,7 +197,7 @@ func TestSealDirectoryTLS(t *testing.T) {
 	if err != nil || !strings.Contains(out, "  3 ") || hasControls(out) {
 		t.Errorf("with its authority: %q, %v", out, err)
 	}
-	if _, err := sealCommand(t, append([]string{"status", "bad"}, args...)...); err == nil || hasControls(err.Error()) || !strings.Contains(err.Error(), "forged") {
+	if _, err := sealCommand(t, append([]string{"status", "bad"}, args...)...); err == nil || hasControls(err.Error()) || !strings.HasPrefix(err.Error(), "bad: the directory says: ") || !strings.Contains(err.Error(), "forged") {
 		t.Errorf("a hostile reason: %v", err)
 	}
 	if _, err := sealCommand(t, append([]string{"status", "x"}, append(args, "--ca", password)...)...); err == nil || !strings.Contains(err.Error(), "no certificate in PEM") {
@@ -190,15 +205,31 @@ func TestSealDirectoryTLS(t *testing.T) {
 	}
 }
 
-// lyingDirectory answers with a bundle.
-func lyingDirectory(t *testing.T, b *directory.Bundle) []string {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(b) }))
-	t.Cleanup(s.Close)
-	t.Setenv(passwordVariable, "secret")
-	return []string{"--directory", s.URL, "--user", "app"}
+// said is what a directory says of an identity.
+type said struct {
+	certificate []byte
+	signed, kem *directory.SignedKey
 }
 
-// TestSealVerifyLies: whatever a directory changes in a bundle is noticed.
+// sayingDirectory shows one thing of an identity, gives out another, and counts how often
+// it has done so.
+func sayingDirectory(t *testing.T, shown, given said) (args []string, taken *atomic.Int32) {
+	taken = new(atomic.Int32)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/take") {
+			json.NewEncoder(w).Encode(directory.Status{Name: "billing", RegistrationID: 1, Certificate: shown.certificate, Signed: shown.signed, LastResort: shown.kem})
+			return
+		}
+		taken.Add(1)
+		json.NewEncoder(w).Encode(directory.Bundle{Name: "billing", RegistrationID: 1, Certificate: given.certificate, Signed: *given.signed, KEM: given.kem})
+	}))
+	t.Cleanup(s.Close)
+	t.Setenv(passwordVariable, "secret")
+	return []string{"--directory", s.URL, "--user", "app"}, taken
+}
+
+// TestSealVerifyLies: whatever a directory changes in what it shows, or with --take in what
+// it gives out, is noticed.
 func TestSealVerifyLies(t *testing.T) {
 	root, err := seal.NewRoot()
 	if err != nil {
@@ -218,40 +249,58 @@ func TestSealVerifyLies(t *testing.T) {
 		}
 		return c.Bytes()
 	}
-	signed := func(by ratchet.PrivateKey) directory.SignedKey {
+	signed := func(by ratchet.PrivateKey) *directory.SignedKey {
 		k := other.Public().Encode()
 		sig, err := ratchet.Sign(rand.Reader, by, k)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return directory.SignedKey{ID: 1, Key: k, Signature: sig}
+		return &directory.SignedKey{ID: 1, Key: k, Signature: sig}
 	}
+	truth := func() said { return said{certificate("billing", key, time.Hour), signed(key), signed(key)} }
 	for name, c := range map[string]struct {
-		lie  func(b *directory.Bundle)
-		want string
+		lie                  func(s *said)
+		whenShown, whenGiven string // part of the error
 	}{
-		"nothing":         {func(*directory.Bundle) {}, ""},
-		"another service": {func(b *directory.Bundle) { b.Certificate = certificate("shipping", key, time.Hour) }, "has the certificate of shipping in its place"},
-		"another key":     {func(b *directory.Bundle) { b.Certificate = certificate("billing", other, time.Hour) }, "has not signed the signed prekey"},
-		"an old one":      {func(b *directory.Bundle) { b.Certificate = certificate("billing", key, -time.Minute) }, "expired"},
-		"a changed one":   {func(b *directory.Bundle) { b.Certificate[20] ^= 1 }, "billing: "},
-		"none":            {func(b *directory.Bundle) { b.Certificate = nil }, "billing: "},
-		"a prekey":        {func(b *directory.Bundle) { b.Signed = signed(other) }, "has not signed the signed prekey"},
-		"a KEM key":       {func(b *directory.Bundle) { k := signed(other); b.KEM = &k }, "has not signed the KEM key"},
-		"no KEM key":      {func(b *directory.Bundle) { b.KEM = nil }, "no KEM key"},
+		"nothing":         {func(*said) {}, "", ""},
+		"another service": {func(s *said) { s.certificate = certificate("shipping", key, time.Hour) }, "has the certificate of shipping in its place", ""},
+		"another key":     {func(s *said) { s.certificate = certificate("billing", other, time.Hour) }, "has not signed the signed prekey", ""},
+		"another identity": {func(s *said) { *s = said{certificate("billing", other, time.Hour), signed(other), signed(other)} },
+			noError, "what is shown without --take has another"},
+		"an old one":       {func(s *said) { s.certificate = certificate("billing", key, -time.Minute) }, "not trusted: expired: the certificate of billing", ""},
+		"a changed one":    {func(s *said) { s.certificate[20] ^= 1 }, "billing: ", ""},
+		"none":             {func(s *said) { s.certificate = nil }, "there is no certificate", ""},
+		"a prekey":         {func(s *said) { s.signed = signed(other) }, "has not signed the signed prekey", ""},
+		"a changed prekey": {func(s *said) { s.signed.Key[5] ^= 1 }, "has not signed the signed prekey", ""},
+		"a KEM key":        {func(s *said) { s.kem = signed(other) }, "has not signed the last-resort key", "has not signed the KEM key"},
+		"no KEM key":       {func(s *said) { s.kem = nil }, "there is no last-resort key", "there is no KEM key"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			kem := signed(key)
-			b := &directory.Bundle{Name: "billing", RegistrationID: 1, Certificate: certificate("billing", key, time.Hour), Signed: signed(key), KEM: &kem}
-			c.lie(b)
-			out, err := sealCommand(t, append([]string{"verify", "billing", "--root", pub}, lyingDirectory(t, b)...)...)
-			if c.want == "" {
-				if err != nil || !strings.Contains(out, "billing") {
-					t.Errorf("%q, %v", out, err)
+		for _, given := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, given: %v", name, given), func(t *testing.T) {
+				lie, shows, gives, want := truth(), truth(), truth(), c.whenShown
+				c.lie(&lie)
+				args := []string{"verify", "billing", "--root", pub}
+				if given {
+					gives, args, want = lie, append(args, "--take"), cmp.Or(c.whenGiven, c.whenShown)
+				} else {
+					shows = lie
 				}
-			} else if err == nil || !strings.Contains(err.Error(), c.want) || out != "" {
-				t.Errorf("%q, %v; want %q", out, err, c.want)
-			}
-		})
+				at, taken := sayingDirectory(t, shows, gives)
+				out, err := sealCommand(t, append(args, at...)...)
+				if want == "" || want == noError {
+					if err != nil || !strings.Contains(out, "billing") || given != strings.Contains(out, "taken:") {
+						t.Errorf("%q, %v", out, err)
+					}
+				} else if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "billing: ") || out != "" {
+					t.Errorf("%q, %v; want %q", out, err, want)
+				}
+				if n := taken.Load(); n > 0 != given {
+					t.Errorf("%d bundles were taken", n)
+				}
+			})
+		}
 	}
 }
+
+// noError says that a lie cannot be noticed: it is the truth for whoever has the root.
+const noError = "none"

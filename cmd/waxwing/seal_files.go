@@ -78,7 +78,7 @@ func readKey[K any](cmd *cobra.Command, flag, source string, decode func([]byte)
 		return k, nil
 	}
 	if is := kindOfKey(text); is != "" {
-		err = fmt.Errorf("it is %s", is)
+		err = fmt.Errorf("it is %s, not %s", is, kindName(none))
 	}
 	return none, fmt.Errorf("%s: %s: %w", flag, source, sealError(err))
 }
@@ -90,12 +90,27 @@ func kindOfKey(text []byte) string {
 	case err != nil:
 		return ""
 	case k.root != nil:
-		return "a root's private key"
+		return kindName(k.root)
 	case k.rootKey != nil:
-		return "a root's public key"
+		return kindName(*k.rootKey)
 	case k.identity != nil:
-		return "an identity"
+		return kindName(k.identity)
 	case k.storage != nil:
+		return kindName(*k.storage)
+	}
+	return kindName(k.certificate)
+}
+
+// kindName is how a kind of key is called.
+func kindName(k any) string {
+	switch k.(type) {
+	case *seal.Root:
+		return "a root's private key"
+	case seal.RootKey:
+		return "a root's public key"
+	case *seal.Identity:
+		return "an identity"
+	case seal.StorageKey:
 		return "a storage key"
 	}
 	return "a certificate"

@@ -67,7 +67,11 @@ func newSealInitIdentityCommand() *cobra.Command {
 		Long: `Makes the identity of a service, which all its processes share, and prints its
 certificate. With --root the organisation's root signs that. Without, the identity does
 itself: what is printed is then a request, for "waxwing seal sign" on the machine that
-has the root.`,
+has the root.
+
+A service has as many sessions with each other one as its certificate has lanes. In each
+of them one message is sealed at a time; messages of one key are in one lane. Services
+that seal to each other should have the same number.`,
 		Example: `  waxwing seal init identity payments --root root.key --out payments.id > payments.cert
   waxwing seal init identity payments --lanes 16 --out payments.id > payments.request`,
 		Args: cobra.ExactArgs(1),
@@ -136,10 +140,10 @@ func newSealInitStorageKeyCommand() *cobra.Command {
 	var id uint32
 	cmd := &cobra.Command{
 		Use:   "storage-key",
-		Short: "Make a key that wraps what is in the database",
-		Long: `Makes the key under which a service keeps its secrets in its database. It belongs into
-no backup of that. Its id, a number above 0, must not be that of another key of the
-service; by default it is the time, in seconds.`,
+		Short: "Make the key that encrypts a service's secrets in its database",
+		Long: `Makes the key that encrypts, "wraps", the secrets which a service keeps in its database.
+Keep it out of the backups of that database. Its id, a number above 0, must not be that
+of another key of the service; by default it is the time, in seconds.`,
 		Example: `  waxwing seal init storage-key --out storage.key`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

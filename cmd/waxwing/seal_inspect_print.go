@@ -185,7 +185,7 @@ func (e *envelopeJSON) handshake(env *seal.Envelope) {
 	}
 	h, message, err := ratchet.ParsePreKeyMessage(env.Body)
 	if err != nil {
-		e.problem("the handshake: %v", err)
+		e.problem("the handshake: %v", sealError(err))
 		return
 	}
 	e.Handshake = &handshakeJSON{h.RegistrationID, h.SignedID, h.OneTimeID, h.KEMID, hex.EncodeToString(h.Identity[:]), hex.EncodeToString(h.Base[:]), len(h.KEMCiphertext)}
@@ -202,7 +202,7 @@ func (e *envelopeJSON) handshake(env *seal.Envelope) {
 func (e *envelopeJSON) message(b []byte, profile ratchet.Profile) {
 	p, err := ratchet.Inspect(b)
 	if err != nil {
-		e.problem("the ratchet's message: %v", err)
+		e.problem("the ratchet's message: %v", sealError(err))
 		return
 	}
 	e.Ratchet = &ratchetJSON{Version: int(p.Version), Bytes: p.Size}
@@ -220,7 +220,7 @@ func (e *envelopeJSON) message(b []byte, profile ratchet.Profile) {
 func (e *envelopeJSON) group(b []byte) {
 	h, err := senderkey.Inspect(b)
 	if err != nil {
-		e.problem("the sender key's message: %v", err)
+		e.problem("the sender key's message: %v", sealError(err))
 		return
 	}
 	e.Group = &groupJSON{hex.EncodeToString(h.Group[:]), h.ChainID, h.Iteration}

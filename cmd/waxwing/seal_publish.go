@@ -28,7 +28,7 @@ func (s *sealDatabase) addTo(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&s.identity, "identity", "", "the service's identity: a file, -, env:NAME, or db:NAME for one that the database has")
 	fs.StringVar(&s.storageKey, "storage-key", "", "the key that wraps secrets in the database: a file, -, or env:NAME")
-	fs.StringArrayVar(&s.oldKeys, "old-storage-key", nil, "a key that some are wrapped under still; may be repeated")
+	fs.StringArrayVar(&s.oldKeys, "old-storage-key", nil, "a key before that one, which some secrets are wrapped under still; may be repeated")
 	bindSealEnv(cmd, "identity", "WAXWING_SEAL_IDENTITY")
 	bindSealEnv(cmd, "storage-key", "WAXWING_SEAL_STORAGE_KEY")
 }
@@ -84,66 +84,84 @@ func (s *sealDatabase) with(cmd *cobra.Command, do func(ctx context.Context, e e
 	})
 }
 
+// sealPublication holds the flags of commands that publish an identity's prekeys.
+type sealPublication struct {
+	sealDatabase
+	directoryFlags
+	rootFile string
+	oneTime  int
+	profile  *enumValue
+}
+
+// addTo adds the flags to cmd.
+func (p *sealPublication) addTo(cmd *cobra.Command) {
+	p.sealDatabase.addTo(cmd)
+	p.directoryFlags.addTo(cmd)
+	cmd.Flags().StringVar(&p.rootFile, "root", "", "refuse a certificate that is not by the root with this public key: a file, -, or env:NAME")
+	cmd.Flags().IntVar(&p.oneTime, "one-time-keys", seal.DefaultOneTime, "have so many one-time keys wait at the directory")
+	p.profile = newEnum(profileNames()...)
+	addEnum(cmd, p.profile, "profile", "", "the protocol of its sessions, which all services share")
+}
+
+// with calls publish with an endpoint of the identity's, and prints what the directory
+// has then, after what was done.
+func (p *sealPublication) with(cmd *cobra.Command, done string, publish func(ctx context.Context, e endpoint) error) error {
+	if p.oneTime < 1 || p.oneTime > directory.OneTimeMax {
+		return fmt.Errorf("--one-time-keys must be between 1 and %d", directory.OneTimeMax)
+	}
+	if err := oneStdin(append(p.oldKeys, p.identity, p.storageKey, p.passwordFile, p.rootFile)...); err != nil {
+		return err
+	}
+	client, err := p.directoryFlags.open(cmd)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	trust := seal.TOFU() // publishing trusts nobody, but an endpoint wants to know
+	var root *seal.RootKey
+	if p.rootFile != "" {
+		k, err := readKey(cmd, "--root", p.rootFile, seal.ParseRootKey)
+		if err != nil {
+			return err
+		}
+		root, trust = &k, seal.Pinned(k)
+	}
+	return p.sealDatabase.with(cmd, func(ctx context.Context, e endpoint) error {
+		if err := checkOwn(e.id, root); err != nil {
+			return err
+		}
+		if err := publish(ctx, e); err != nil {
+			return p.explain(e.Name(), err)
+		}
+		status, err := client.Status(ctx, e.Name())
+		if err != nil {
+			return p.explain(e.Name(), err)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s and %s wait, signed prekey %d, last-resort key %d\n", done, e.Name(),
+			count(status.OneTime, "one-time key"), count(status.OneTimeKEM, "one-time KEM key"), status.SignedID, status.LastResortID)
+		return nil
+	}, trust, seal.Through(client), seal.OneTimeKeys(p.oneTime), seal.Profile(profileOf(p.profile.value)))
+}
+
 func newSealPublishCommand() *cobra.Command {
-	var s sealDatabase
-	var d directoryFlags
-	var rootFile string
-	var oneTime int
-	profile := newEnum(profileNames()...)
+	var p sealPublication
 	cmd := &cobra.Command{
 		Use:   "publish",
 		Short: "Publish an identity's certificate and prekeys at the directory",
 		Long: `Makes the prekeys that are missing or older than a week, keeps their private halves in
 the service's database, and publishes the public ones with the identity's certificate:
 what others need to begin a session. A service does the same while it runs
-(seal.Endpoint.Run); it may be repeated.
+(seal.Endpoint.Run); it may be repeated. The database has the tables of the SDK
+("waxwing sql migrate").
 
 With --root nothing is published unless that root has signed the certificate.`,
 		Example: `  waxwing seal publish --identity payments.id --storage-key storage.key --dsn sqlite:shop.db --directory https://broker:8080 --user payments --password-file password`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if oneTime < 1 || oneTime > directory.OneTimeMax {
-				return fmt.Errorf("--one-time-keys must be between 1 and %d", directory.OneTimeMax)
-			}
-			if err := oneStdin(append(s.oldKeys, s.identity, s.storageKey, d.passwordFile, rootFile)...); err != nil {
-				return err
-			}
-			client, err := d.open(cmd)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			trust := seal.TOFU() // publishing trusts nobody, but an endpoint wants to know
-			var root *seal.RootKey
-			if rootFile != "" {
-				k, err := readKey(cmd, "--root", rootFile, seal.ParseRootKey)
-				if err != nil {
-					return err
-				}
-				root, trust = &k, seal.Pinned(k)
-			}
-			return s.with(cmd, func(ctx context.Context, e endpoint) error {
-				if err := checkOwn(e.id, root); err != nil {
-					return err
-				}
-				if err := e.Publish(ctx); err != nil {
-					return d.explain(e.Name(), err)
-				}
-				status, err := client.Status(ctx, e.Name())
-				if err != nil {
-					return d.explain(e.Name(), err)
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "published %s: %s and %s wait, signed prekey %d, last-resort key %d\n", e.Name(),
-					count(status.OneTime, "one-time key"), count(status.OneTimeKEM, "one-time KEM key"), status.SignedID, status.LastResortID)
-				return nil
-			}, trust, seal.Through(client), seal.OneTimeKeys(oneTime), seal.Profile(profileOf(profile.value)))
+			return p.with(cmd, "published", func(ctx context.Context, e endpoint) error { return e.Publish(ctx) })
 		},
 	}
-	s.addTo(cmd)
-	d.addTo(cmd)
-	cmd.Flags().StringVar(&rootFile, "root", "", "refuse a certificate that is not by the root with this public key: a file, -, or env:NAME")
-	cmd.Flags().IntVar(&oneTime, "one-time-keys", seal.DefaultOneTime, "have so many one-time keys wait at the directory")
-	addEnum(cmd, profile, "profile", "", "what sessions speak")
+	p.addTo(cmd)
 	return cmd
 }
 

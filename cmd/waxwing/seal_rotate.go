@@ -16,13 +16,14 @@ func cutDB(source string) (name string, ok bool) { return strings.CutPrefix(sour
 
 func newSealRotateCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "rotate",
-		Short:   "Replace the storage key of a service's database",
-		Long:    `Replaces keys before somebody has use of them.`,
-		Example: `  waxwing seal rotate storage-key --identity payments.id --storage-key new.key --old-storage-key old.key --dsn sqlite:shop.db`,
-		RunE:    showHelp,
+		Use:   "rotate",
+		Short: "Replace the storage key of a service's database, or its prekeys",
+		Long:  `Replaces keys, so that who has stolen old ones has no use of them.`,
+		Example: `  waxwing seal rotate storage-key --identity payments.id --storage-key new.key --old-storage-key old.key --dsn sqlite:shop.db
+  waxwing seal rotate prekeys --identity payments.id --storage-key storage.key --dsn sqlite:shop.db`,
+		RunE: showHelp,
 	}
-	cmd.AddCommand(newSealRotateStorageKeyCommand())
+	cmd.AddCommand(newSealRotateStorageKeyCommand(), newSealRotatePrekeysCommand())
 	return cmd
 }
 
@@ -30,10 +31,11 @@ func newSealRotateStorageKeyCommand() *cobra.Command {
 	var s sealDatabase
 	cmd := &cobra.Command{
 		Use:   "storage-key",
-		Short: "Wrap everything in the database under another storage key",
-		Long: `Wraps the secrets of an identity that are in the database under the key of --storage-key,
-whatever they were wrapped under before. Services may run meanwhile, if all their
-processes have both keys. It may be interrupted, and goes on when it is repeated.
+		Short: "Encrypt a service's secrets in its database under another storage key",
+		Long: `Encrypts ("wraps") the secrets of an identity that are in the database under the key of
+--storage-key, whichever key of --old-storage-key they were wrapped under before. The
+service may run meanwhile, if all its processes have both keys. It may be interrupted,
+and goes on when it is repeated.
 
 First give each process the new key as an old one, then as the active one, then call
 this, then take the old key away. What is in backups and replicas stays as it was.`,
@@ -60,5 +62,28 @@ this, then take the old key away. What is in backups and replicas stays as it wa
 		},
 	}
 	s.addTo(cmd)
+	return cmd
+}
+
+func newSealRotatePrekeysCommand() *cobra.Command {
+	var p sealPublication
+	cmd := &cobra.Command{
+		Use:   "prekeys",
+		Short: "Make all prekeys of an identity anew and publish them",
+		Long: `Makes the signed prekey, the last-resort key and all one-time keys anew, and publishes
+them in place of those that wait at the directory. Do so when somebody may know the old
+ones, or when the broker was restored from a backup and gives one-time keys out again.
+The service may run meanwhile, and sessions go on. What was begun with the old ones still
+opens, with the signed and the last-resort one for 30 days. It may be repeated.
+
+Flags are those of "waxwing seal publish".`,
+		Example: `  waxwing seal rotate prekeys --identity payments.id --storage-key storage.key --dsn sqlite:shop.db --directory https://broker:8080 --user payments --password-file password
+  waxwing seal rotate prekeys --identity db:payments --storage-key env:STORAGE_KEY --dsn postgres://app:secret@db/shop --root root.pub`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.with(cmd, "made anew the prekeys of", func(ctx context.Context, e endpoint) error { return e.RenewPrekeys(ctx) })
+		},
+	}
+	p.addTo(cmd)
 	return cmd
 }

@@ -18,8 +18,8 @@ func newSealRequestCommand() *cobra.Command {
 		Use:   "request",
 		Short: "Print a request for an identity's next certificate",
 		Long: `Prints a certificate that the identity has signed itself, which shows that who asks has
-its private key. "waxwing seal sign" makes one by the root of it, before the present one
-ends.`,
+its private key. "waxwing seal sign", where the root is, makes one by the root of it. Ask
+before the present one ends.`,
 		Example: `  waxwing seal request --identity payments.id > payments.request`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -135,8 +135,8 @@ func newSealInstallCommand() *cobra.Command {
 		Use:   "install [FILE]",
 		Short: "Put a certificate into an identity's file",
 		Long: `Reads a certificate that "waxwing seal sign" has printed, from a file or stdin, and puts
-it into the identity's file in place of the one that is there. Publish afterwards, and
-start the service's processes anew.`,
+it into the identity's file in place of the one that is there. Publish afterwards
+("waxwing seal publish"), and restart the service's processes.`,
 		Example: `  waxwing seal install payments.cert --identity payments.id`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

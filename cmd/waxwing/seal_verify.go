@@ -23,33 +23,42 @@ type sealVerify struct {
 	sealDatabase
 	rootFile   string
 	selfSigned bool
+	take       bool
 	number     string
+	profile    *enumValue
 
 	root *seal.RootKey
 	id   *seal.Identity
 }
 
 func newSealVerifyCommand() *cobra.Command {
-	v := &sealVerify{}
+	v := &sealVerify{profile: newEnum(profileNames()...)}
 	out := newOutputFlag()
 	cmd := &cobra.Command{
 		Use:   "verify NAME...",
 		Short: "Verify what the directory says of identities",
-		Long: `Asks the directory for an identity as who begins a session does, and verifies that its
-certificate is by the root that is pinned, is of that name and valid now, and that the
-identity has signed the prekeys. What is refused makes the exit code 1. Each call uses up
-one of the identity's one-time keys.
+		Long: `Asks the directory what an identity has published, and verifies that its certificate is
+by the root that is pinned, is of that name and valid now, and that the identity has
+signed the signed prekey and the last-resort key. This uses up nothing. What is refused
+makes the exit code 1.
+
+A directory that lies could show one thing to you and give another to a service that
+begins a session. (The service verifies it, too.) --take is given what such a service
+is, and verifies that as well. It uses up a one-time key of each kind.
 
 With --identity it prints the safety number of that identity and the other. People at
 both ends compare it over a channel that shows who speaks: if it is the same, nobody
 sits between, whatever the directory and the root's owner do. --number compares it with
 what the other end has said. With --dsn and --storage-key the service's database keeps
-that this was done, which endpoints with seal.VerifiedOnly want.
+that this was done, which endpoints with seal.VerifiedOnly want. If the database does
+not know the other one yet, the service's first bundles are fetched into it: they have
+one-time keys, which the service uses.
 
 Where identities have no root (seal.TOFU) --self-signed takes their own signature; then
 the safety number is all that tells who they are.`,
 		Example: `  waxwing seal verify billing --root root.pub --identity payments.id --directory https://broker:8080 --user payments --password-file password
-  waxwing seal verify billing shipping --root root.pub --output json`,
+  waxwing seal verify billing shipping --root root.pub --output json
+  waxwing seal verify billing --root root.pub --take`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if err := v.check(cmd, names); err != nil {
@@ -91,8 +100,10 @@ func (v *sealVerify) addTo(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&v.rootFile, "root", "", "the public key of the root that is pinned: a file, -, or env:NAME")
 	fs.BoolVar(&v.selfSigned, "self-signed", false, "take certificates by the identities themselves")
+	fs.BoolVar(&v.take, "take", false, "also take what a service is given that begins a session, which uses up one-time keys")
 	fs.StringVar(&v.number, "number", "", "the safety number that the other end has")
 	v.sealDatabase.addTo(cmd)
+	addEnum(cmd, v.profile, "profile", "", "the protocol of the services' sessions, for --dsn")
 	v.directoryFlags.addTo(cmd)
 	fs.Lookup("dsn").Usage = "keep in this database that --number was right"
 	must(fs.SetAnnotation("dsn", envAnnotation, nil)) // it is not to be written to because of a variable
@@ -104,9 +115,12 @@ func (v *sealVerify) check(cmd *cobra.Command, names []string) (err error) {
 	case (v.rootFile == "") == !v.selfSigned:
 		return errors.New("either --root must name the public key that is pinned, or --self-signed be given")
 	case v.number != "" && (v.identity == "" || len(names) != 1):
-		return errors.New("--number is between --identity and one other")
+		return errors.New("--number is the safety number of two: it needs --identity, and one NAME")
 	case v.dsn != "" && v.number == "":
 		return errors.New("--dsn keeps that --number was right: both are needed")
+	}
+	if name, stored := cutDB(v.identity); stored && v.dsn == "" {
+		return fmt.Errorf("--identity: %s is in a database: --dsn says which, and needs --number and --storage-key", name)
 	}
 	if err := oneStdin(append(v.oldKeys, v.identity, v.storageKey, v.rootFile, v.passwordFile)...); err != nil {
 		return err
@@ -127,68 +141,116 @@ func (v *sealVerify) check(cmd *cobra.Command, names []string) (err error) {
 // verified is an identity that has been verified.
 type verified struct {
 	certificateJSON
-	RegistrationID uint32 `json:"registrationId"`
-	SafetyNumber   string `json:"safetyNumber,omitempty"`
-	With           string `json:"with,omitempty"`
+	RegistrationID uint32     `json:"registrationId"`
+	SignedID       uint32     `json:"signedId"`
+	LastResortID   uint32     `json:"lastResortId"`
+	Taken          *takenJSON `json:"taken,omitempty"`
+	SafetyNumber   string     `json:"safetyNumber,omitempty"`
+	With           string     `json:"with,omitempty"`
 }
 
-// verify takes a bundle and looks at it.
+// takenJSON is what the directory has given out to --take.
+type takenJSON struct {
+	SignedID   uint32 `json:"signedId"`
+	OneTimeID  uint32 `json:"oneTimeId"` // 0: none
+	KEMID      uint32 `json:"kemId"`
+	LastResort bool   `json:"lastResort"` // the KEM key is the last-resort key
+}
+
+// verify asks for an identity and looks at what comes.
 func (v *sealVerify) verify(cmd *cobra.Command, client *directory.Client, name string) (*verified, error) {
-	b, err := client.Take(cmd.Context(), name)
+	s, err := client.Status(cmd.Context(), name)
 	if err != nil {
 		return nil, v.explain(name, err)
 	}
-	one, err := v.verifyBundle(cmd, client, &b, name)
+	c, err := v.believe(name, s.Certificate, signedKey{"signed prekey", s.Signed}, signedKey{"last-resort key", s.LastResort})
 	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	one := &verified{certificateJSON: newCertificateJSON(c), RegistrationID: s.RegistrationID, SignedID: s.Signed.ID, LastResortID: s.LastResort.ID}
+	if v.take {
+		if one.Taken, err = v.taken(cmd.Context(), client, c); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.keep(cmd, client, one, c); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return one, nil
 }
 
-// verifyBundle looks at a bundle.
-func (v *sealVerify) verifyBundle(cmd *cobra.Command, client *directory.Client, b *directory.Bundle, name string) (*verified, error) {
-	c, err := v.believe(b, name)
+// taken takes a bundle, which must be of the same key as the certificate that was shown.
+func (v *sealVerify) taken(ctx context.Context, client *directory.Client, shown *seal.Certificate) (*takenJSON, error) {
+	b, err := client.Take(ctx, shown.Name)
 	if err != nil {
-		return nil, err
+		return nil, v.explain(shown.Name, err)
 	}
-	one := &verified{certificateJSON: newCertificateJSON(c), RegistrationID: b.RegistrationID}
+	c, err := v.believe(shown.Name, b.Certificate, signedKey{"signed prekey", &b.Signed}, signedKey{"KEM key", b.KEM})
+	if err == nil && c.Key != shown.Key {
+		err = fmt.Errorf("the key is %x, and what is shown without --take has another", c.Key[:])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: given to --take: %w", shown.Name, err)
+	}
+	t := &takenJSON{SignedID: b.Signed.ID, KEMID: b.KEM.ID, LastResort: b.LastResort}
+	if b.OneTime != nil {
+		t.OneTimeID = b.OneTime.ID
+	}
+	return t, nil
+}
+
+// keep compares the safety number, and with --dsn has the database keep that it was right.
+func (v *sealVerify) keep(cmd *cobra.Command, client *directory.Client, one *verified, c *seal.Certificate) error {
 	if v.dsn == "" {
-		return one, v.compare(one, c, v.id)
+		return v.compare(one, c, v.id)
 	}
 	trust := seal.TOFU()
 	if v.root != nil {
 		trust = seal.Pinned(*v.root)
 	}
-	return one, v.sealDatabase.with(cmd, func(ctx context.Context, e endpoint) error {
-		err := v.compare(one, c, e.id)
-		if err == nil {
-			err = sealError(e.Prepare(ctx, name))
+	return v.sealDatabase.with(cmd, func(ctx context.Context, e endpoint) error {
+		if err := v.compare(one, c, e.id); err != nil {
+			return err
 		}
-		if err == nil {
-			err = sealError(e.Verify(ctx, name, v.number))
+		err := e.Verify(ctx, c.Name, v.number)
+		if errors.Is(err, seal.ErrNoSession) || errors.Is(err, seal.ErrUntrusted) { // the database may not know this key yet
+			if err := e.Prepare(ctx, c.Name); err != nil {
+				return &plainError{v.reason(err), err}
+			}
+			err = e.Verify(ctx, c.Name, v.number)
 		}
-		return err
-	}, trust, seal.Through(client))
+		return sealError(err)
+	}, trust, seal.Through(client), seal.Profile(profileOf(v.profile.value)))
 }
 
-// believe says whether a bundle is of an identity.
-func (v *sealVerify) believe(b *directory.Bundle, name string) (c *seal.Certificate, err error) {
+// signedKey is a key that an identity should have signed, and what it is called.
+type signedKey struct {
+	what string
+	*directory.SignedKey
+}
+
+// believe says whether a certificate and keys are of an identity.
+func (v *sealVerify) believe(name string, certificate []byte, keys ...signedKey) (c *seal.Certificate, err error) {
 	if v.root != nil {
-		c, err = v.root.Verify(b.Certificate, time.Now())
-	} else if c, err = seal.ParseCertificate(b.Certificate); err == nil {
+		c, err = v.root.Verify(certificate, time.Now())
+	} else if c, err = seal.ParseCertificate(certificate); err == nil {
 		err = checkSelfSigned(c, time.Now())
 	}
 	switch {
+	case len(certificate) == 0:
+		return nil, errors.New("there is no certificate")
 	case err != nil:
 		return nil, sealError(err)
 	case c.Name != name:
 		return nil, fmt.Errorf("the directory has the certificate of %s in its place", c.Name)
-	case !ratchet.Verify(c.Key, b.Signed.Key, b.Signed.Signature):
-		return nil, errors.New("the identity has not signed the signed prekey")
-	case b.KEM == nil:
-		return nil, errors.New("there is no KEM key")
-	case !ratchet.Verify(c.Key, b.KEM.Key, b.KEM.Signature):
-		return nil, errors.New("the identity has not signed the KEM key")
+	}
+	for _, k := range keys {
+		switch {
+		case k.SignedKey == nil:
+			return nil, fmt.Errorf("there is no %s", k.what)
+		case !ratchet.Verify(c.Key, k.Key, k.Signature):
+			return nil, fmt.Errorf("the identity has not signed the %s", k.what)
+		}
 	}
 	return c, nil
 }
@@ -222,6 +284,14 @@ func (v *sealVerify) compare(one *verified, c *seal.Certificate, id *seal.Identi
 // print writes a line per field.
 func (v *verified) print(w io.Writer) {
 	v.certificateJSON.print(w)
+	writeField(w, "prekeys", fmt.Sprintf("signed prekey %s, last-resort key %s", keyID(v.SignedID), keyID(v.LastResortID)))
+	if t := v.Taken; t != nil {
+		kem := "KEM key"
+		if t.LastResort {
+			kem = "last-resort key"
+		}
+		writeField(w, "taken", fmt.Sprintf("signed prekey %s, one-time key %s, %s %s", keyID(t.SignedID), keyID(t.OneTimeID), kem, keyID(t.KEMID)))
+	}
 	if v.With != "" {
 		writeField(w, "safety number", fmt.Sprintf("%s (with %s)", v.SafetyNumber, v.With))
 	}

@@ -96,6 +96,8 @@ func TestSeal(t *testing.T) {
 	if ours == nil || theirs == nil || ours[1] != theirs[1] {
 		t.Errorf("safety numbers: %q and %q", ours, theirs)
 	}
+	has(t, s.does("", s.as("payments", "status", "billing")...), `billing +5 +5 .*`)
+	has(t, s.does("", s.as("payments", "verify", "billing", "--root", "@root.pub", "--take")...), `taken: +signed prekey \d+, one-time key \d+, KEM key \d+`)
 	has(t, s.does("", s.as("payments", "status", "billing")...), `billing +4 +4 .*`)
 	has(t, s.does("", s.as("billing", s.publish("billing")...)...), `published billing: 4 .*`)
 }

@@ -1,7 +1,7 @@
 // Package directory serves the prekey directory over HTTP: what package
 // seal/directory asks, in its JSON types, from the broker's state.
 //
-//	GET     /seal/v1/identities/NAME         what is there of an identity   anybody who logs in
+//	GET     /seal/v1/identities/NAME         what an identity has published anybody who logs in
 //	PUT     /seal/v1/identities/NAME         publish                        its owner
 //	DELETE  /seal/v1/identities/NAME         delete it                      its owner
 //	POST    /seal/v1/identities/NAME/take    a bundle, with one-time keys   anybody who logs in
@@ -11,6 +11,9 @@
 // Users are the broker's. An identity belongs to the user of its name, or whose name
 // is what it begins with, up to a "/" or "."; of several, to the one with the longest
 // name. Administrators may do everything.
+//
+// What a user's identities may take together is bounded, and what all may: beyond that
+// it answers 429. For administrators only the latter holds.
 //
 // It is served over TLS, or to this machine only.
 package directory
@@ -161,11 +164,28 @@ func parsePath(u *url.URL) (name, page string, err error) {
 
 // owned has do answer if the identity is the user's.
 func owned(r *request, do func(*request) (any, error)) (any, error) {
-	view := r.broker.Access()
-	if u, _ := view.User(r.user); u.HasTag(administrator) || owner(view, r.name) == r.user {
+	if isAdministrator(r) || owner(r.broker.Access(), r.name) == r.user {
 		return do(r)
 	}
 	return nil, refuse(http.StatusForbidden, "the identity %q is not of user %q", r.name, r.user)
+}
+
+func isAdministrator(r *request) bool {
+	u, _ := r.broker.Access().User(r.user)
+	return u.HasTag(administrator)
+}
+
+// account says which identities count together with what a user publishes; an
+// administrator has none.
+func account(r *request) func(identity string) bool {
+	if isAdministrator(r) {
+		return nil
+	}
+	view := r.broker.Access()
+	return func(identity string) bool {
+		// Most are others', which their names tell.
+		return strings.HasPrefix(identity, r.user) && owner(view, identity) == r.user
+	}
 }
 
 // owner is the user that an identity belongs to, or "". It is the longest that
@@ -203,6 +223,8 @@ func statusOf(err error) int {
 			return http.StatusNotFound
 		case prekey.Conflict:
 			return http.StatusConflict
+		case prekey.QuotaReached:
+			return http.StatusTooManyRequests
 		}
 		return http.StatusBadRequest
 	case errors.As(err, &be):

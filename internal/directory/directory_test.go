@@ -13,12 +13,15 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/waxwing-mq/waxwing/internal/broker"
 	"github.com/waxwing-mq/waxwing/internal/broker/access"
+	"github.com/waxwing-mq/waxwing/internal/broker/prekey"
 	"github.com/waxwing-mq/waxwing/internal/directory"
 	"github.com/waxwing-mq/waxwing/internal/engine/mem"
 	sealdirectory "github.com/waxwing-mq/waxwing/seal/directory"
@@ -112,9 +115,14 @@ func TestDirectory(t *testing.T) {
 	want := sealdirectory.Status{
 		Name: "orders", RegistrationID: 7, SignedID: 3, LastResortID: 1 << 30,
 		OneTime: 1000, OneTimeKEM: 1000, OneTimeIDMax: 1000, OneTimeKEMIDMax: 1000,
+		Certificate: []byte("certificate"), Signed: publication(1, 0).Signed, LastResort: publication(1, 0).LastResort,
 	}
-	if err != nil || st != want {
+	if err != nil || !reflect.DeepEqual(st, want) {
 		t.Fatalf("%+v, %v", st, err)
+	}
+	// Anybody sees the same, and uses nothing up.
+	if st, err = payments.Status(ctx, "orders"); err != nil || !reflect.DeepEqual(st, want) {
+		t.Errorf("%+v, %v", st, err)
 	}
 	for id := range uint32(3) {
 		b, err := payments.Take(ctx, "orders")
@@ -182,7 +190,7 @@ func TestErrors(t *testing.T) {
 		"no such identity": {func() error { _, err := c.Take(ctx, "shipping"); return err }, sealdirectory.ErrNotFound},
 		"an id twice":      {publish(conflict), sealdirectory.ErrConflict},
 		"a certificate":    {publish(large), sealdirectory.ErrInvalid},
-		"too many":         {publish(many), sealdirectory.ErrInvalid},
+		"too many":         {publish(many), sealdirectory.ErrQuota},
 		"a lane": {func() error {
 			_, err := c.Raise(ctx, "orders", map[uint32]uint64{sealdirectory.LanesMax: 1})
 			return err
@@ -269,6 +277,97 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	if st := s.broker.PrekeyStats(); st.Takes != 80 || st.TakesWithout != 20 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// TestQuotas: a user can make so many identities, and fill so many bytes, also with the
+// identities that are called after it, until it deletes some. Others are not bounded by
+// what it has, and administrators only by what all may have.
+func TestQuotas(t *testing.T) {
+	s := newServer(t, "orders", "orders.eu", "payments")
+	ctx, orders := t.Context(), s.as("orders")
+	refused := func(what, says string, err error) {
+		t.Helper()
+		var e *sealdirectory.Error
+		if !errors.Is(err, sealdirectory.ErrQuota) || !errors.As(err, &e) || e.Status != http.StatusTooManyRequests || !strings.Contains(e.Reason, says) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	does := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	put := func(c *sealdirectory.Client, name string, first uint32, n int) error {
+		_, err := c.Publish(ctx, name, publication(first, n))
+		return err
+	}
+	for i := range sealdirectory.UserIdentitiesMax {
+		does("an identity", put(orders, fmt.Sprint("orders/", i), 1, 0))
+	}
+	refused("one more", "its user has 64 already, 64 are allowed", put(orders, "orders", 1, 0))
+	does("another user", put(s.as("payments"), "payments", 1, 0))
+	does("a user whose name begins so", put(s.as("orders.eu"), "orders.eu/1", 1, 0))
+	does("an administrator", put(s.as("guest"), "orders/more", 1, 0))
+	does("publishing again", put(orders, "orders/0", 1, 0))
+	does("deletion", orders.Delete(ctx, "orders/more"))
+	does("deletion", orders.Delete(ctx, "orders/63"))
+	does("one in its place", put(orders, "orders", 1, 0))
+	// As many keys as an identity can have, until all of them are too large.
+	var full error
+	filled := 0
+	for ; full == nil && filled < 20; filled++ {
+		full = put(orders, fmt.Sprint("orders/", filled), 1, sealdirectory.OneTimeMax)
+	}
+	refused("too many bytes", "the identities of its user take", full)
+	if st := s.broker.PrekeyStats(); filled < 5 || st.Bytes > sealdirectory.UserBytesMax+1<<20 {
+		t.Errorf("%d identities were filled, with %d bytes", filled-1, st.Bytes)
+	}
+	does("an administrator", put(s.as("guest"), "orders/61", 1, 1000))
+	does("another user", put(s.as("payments"), "payments", 1, 1000))
+	refused("keys that wait", "would have 1001 one-time keys of a kind that wait", put(s.as("payments"), "payments", 1001, 1))
+}
+
+// TestTakersAreBounded: who takes many gets the last-resort key, and others do not.
+func TestTakersAreBounded(t *testing.T) {
+	s := newServer(t, "orders", "payments", "shipping")
+	ctx := t.Context()
+	if _, err := s.as("orders").Publish(ctx, "orders", publication(1, 200)); err != nil {
+		t.Fatal(err)
+	}
+	take := func(c *sealdirectory.Client) sealdirectory.Bundle {
+		t.Helper()
+		b, err := c.Take(ctx, "orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	payments, n := s.as("payments"), 0
+	for ; n < 150 && take(payments).OneTime != nil; n++ {
+	}
+	if n < 100 || n > 102 { // one more for each 36 s that this has taken
+		t.Errorf("%d one-time keys at once", n)
+	}
+	if b := take(s.as("shipping")); b.OneTime == nil || b.LastResort {
+		t.Errorf("another user gets %+v", b)
+	}
+	if st, err := payments.Status(ctx, "orders"); err != nil || st.OneTime != 200-n-1 {
+		t.Errorf("%d keys wait, %v", st.OneTime, err)
+	}
+}
+
+// TestLimitsAreTold: what the broker enforces is what package seal/directory says.
+func TestLimitsAreTold(t *testing.T) {
+	l := prekey.DefaultLimits
+	got := []int{l.NameBytes, l.CertificateBytes, l.KeyBytes, l.OneTime, int(l.Lanes), l.UserIdentities, l.UserBytes}
+	want := []int{
+		sealdirectory.NameBytesMax, sealdirectory.CertificateBytesMax, sealdirectory.KeyBytesMax, sealdirectory.OneTimeMax,
+		sealdirectory.LanesMax, sealdirectory.UserIdentitiesMax, sealdirectory.UserBytesMax,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("enforced %v, told %v", got, want)
 	}
 }
 

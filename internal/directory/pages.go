@@ -40,10 +40,15 @@ func (r *request) status() (any, error) {
 }
 
 func statusJSON(name string, s prekey.Status) directory.Status {
-	return directory.Status{
-		Name: name, RegistrationID: s.RegistrationID, SignedID: s.SignedID, LastResortID: s.LastResortID,
+	out := directory.Status{
+		Name: name, RegistrationID: s.RegistrationID, SignedID: s.Signed.ID, LastResortID: s.LastResort.ID,
 		OneTime: s.OneTime, OneTimeKEM: s.OneTimeKEM, OneTimeIDMax: s.OneTimeMax, OneTimeKEMIDMax: s.OneTimeKEMMax,
+		Certificate: s.Certificate, Signed: (*directory.SignedKey)(&s.Signed),
 	}
+	if s.LastResort.ID != 0 {
+		out.LastResort = (*directory.SignedKey)(&s.LastResort)
+	}
+	return out
 }
 
 // publish holds a place from before the body is read until it is stored.
@@ -59,6 +64,7 @@ func (h *Handler) publish(r *request) (any, error) {
 		return nil, err
 	}
 	p := publication(&in)
+	p.Account = account(r)
 	s, err := r.broker.PublishPrekeys(r.Context(), r.name, &p)
 	if err != nil {
 		return nil, err

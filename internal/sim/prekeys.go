@@ -81,7 +81,7 @@ func (w *world) publishKeys() {
 	if !w.outcome("publish keys", err) {
 		return
 	}
-	w.must(s.LastResortID == m.next-1, "published %d and have %d", m.next-1, s.LastResortID)
+	w.must(s.LastResort.ID == m.next-1, "published %d and have %d", m.next-1, s.LastResort.ID)
 	m.there, m.doubtful, m.sending = true, false, nil
 }
 

@@ -112,8 +112,9 @@ func (c *Client) Take(ctx context.Context, name string) (Bundle, error) {
 	return b, err
 }
 
-// Status returns what an identity has published: how many one-time keys wait, and
-// up to which id.
+// Status returns what an identity has published: its certificate and the keys that
+// everybody is given, how many one-time keys wait, and up to which id. It uses none up,
+// and what it returns is the caller's to check, too.
 func (c *Client) Status(ctx context.Context, name string) (Status, error) {
 	var s Status
 	err := c.do(ctx, http.MethodGet, name, "", nil, &s)
@@ -206,7 +207,8 @@ var (
 	ErrForbidden    = errors.New("not allowed to this user, or not this way") // 403
 	ErrNotFound     = errors.New("no such identity")                          // 404
 	ErrConflict     = errors.New("another key has this id")                   // 409
-	ErrUnavailable  = errors.New("not now")                                   // 429, 5xx: try later
+	ErrQuota        = errors.New("what is there already leaves no room")      // 429
+	ErrUnavailable  = errors.New("not now")                                   // 5xx: try later
 )
 
 // Error implements error.
@@ -227,7 +229,9 @@ func (e *Error) kind() error {
 		return ErrNotFound
 	case e.Status == http.StatusConflict:
 		return ErrConflict
-	case e.Status == http.StatusTooManyRequests || e.Status >= 500:
+	case e.Status == http.StatusTooManyRequests:
+		return ErrQuota
+	case e.Status >= 500:
 		return ErrUnavailable
 	}
 	return nil

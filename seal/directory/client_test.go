@@ -67,7 +67,7 @@ func TestAnswers(t *testing.T) {
 		{403, `{"reason":7}`, ErrForbidden, "Forbidden"},
 		{404, `{}`, ErrNotFound, "Not Found"},
 		{409, `{"reason":"r"}`, ErrConflict, "r"},
-		{429, ``, ErrUnavailable, "Too Many"},
+		{429, ``, ErrQuota, "Too Many"},
 		{500, ``, ErrUnavailable, ""},
 		{503, `{"reason":"not ready"}`, ErrUnavailable, "not ready"},
 		{507, `{"reason":"the disk is full"}`, ErrUnavailable, "full"},
@@ -82,7 +82,7 @@ func TestAnswers(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), x.says) || len(err.Error()) > 2000 {
 			t.Errorf("%d %.50s: %v", x.status, x.body, err)
 		}
-		for _, kind := range []error{ErrInvalid, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrConflict, ErrUnavailable} {
+		for _, kind := range []error{ErrInvalid, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrConflict, ErrQuota, ErrUnavailable} {
 			if errors.Is(err, kind) != (kind == x.kind) {
 				t.Errorf("%d: %v is %v: %v", x.status, err, kind, errors.Is(err, kind))
 			}

@@ -15,13 +15,17 @@
 // profiles publishes an identity for each, such as "orders" and "orders/he".
 package directory
 
-// Limits of what can be published. The directory refuses what is beyond.
+// Limits of what can be published. The directory refuses what is beyond: what is too
+// large in itself with ErrInvalid, what there is no room for any more with
+// ErrQuota (OneTimeMax, UserIdentitiesMax, UserBytesMax).
 const (
 	NameBytesMax        = 255       // of an identity's name
 	CertificateBytesMax = 16 << 10  // of a certificate
 	KeyBytesMax         = 4 << 10   // of a key or signature
 	OneTimeMax          = 1000      // one-time keys of each kind, that an identity has at a time
 	LanesMax            = 1024      // lanes are numbered from 0 to LanesMax-1
+	UserIdentitiesMax   = 64        // identities of a user; administrators may make more
+	UserBytesMax        = 16 << 20  // of all identities of a user, in the broker's memory; an administrator may publish more
 	PublicationBytesMax = 768 << 10 // of a publication's keys, signatures and certificate together; Client.Publish sends more in parts
 )
 
@@ -74,7 +78,8 @@ type Bundle struct {
 	LastResort     bool       `json:"last_resort"` // KEM is the last-resort key, which others are given too
 }
 
-// Status is what an identity has published, without the keys.
+// Status is what an identity has published, without its one-time keys. Asking for it
+// uses none up. It is no more to be believed than a Bundle.
 type Status struct {
 	Name            string `json:"name"`
 	RegistrationID  uint32 `json:"registration_id"`
@@ -84,6 +89,10 @@ type Status struct {
 	OneTimeKEM      int    `json:"one_time_kem"`        // KEM keys that wait to be given out
 	OneTimeIDMax    uint32 `json:"one_time_id_max"`     // the highest id that was ever published; 0: none
 	OneTimeKEMIDMax uint32 `json:"one_time_kem_id_max"` // the same of KEM keys
+
+	Certificate []byte     `json:"certificate,omitempty"`
+	Signed      *SignedKey `json:"signed,omitempty"`      // the signed prekey
+	LastResort  *SignedKey `json:"last_resort,omitempty"` // nil: none
 }
 
 // Marks are the highest sequence that was published, by lane. A lane without a

@@ -17,6 +17,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/bus/kafka"
+	"github.com/waxwing-mq/waxwing/outbox"
 	"github.com/waxwing-mq/waxwing/seal"
 	"github.com/waxwing-mq/waxwing/seal/directory"
 	"github.com/waxwing-mq/waxwing/sqldb"
@@ -76,7 +77,11 @@ func start(ctx context.Context, name, folder, address, url string, run func(ctx 
 	if err != nil {
 		return err
 	}
-	if _, err := ep.Check(ctx); err != nil { // was the database restored from a backup?
+	restored, err := ep.Check(ctx) // was the database set back, as by a restore?
+	if err == nil && restored {
+		err = outbox.New(db).RenewEpoch(ctx) // or new events would be taken for those that are lost
+	}
+	if err != nil {
 		return err
 	}
 	if err := ep.Publish(ctx); err != nil { // from here on others can seal to it

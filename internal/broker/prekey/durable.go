@@ -198,7 +198,7 @@ func (d *Durable) Status(name string) (Status, error) {
 		return Status{}, noIdentity(name)
 	}
 	return Status{
-		RegistrationID: i.RegistrationID, SignedID: i.Signed.ID, LastResortID: i.LastResort.ID,
+		RegistrationID: i.RegistrationID, Certificate: i.Certificate, Signed: i.Signed, LastResort: i.LastResort,
 		OneTime: len(i.oneTime), OneTimeKEM: len(i.oneTimeKEM), OneTimeMax: i.oneTimeMax, OneTimeKEMMax: i.oneTimeKEMMax,
 	}, nil
 }

@@ -24,7 +24,8 @@ const (
 	NotFound     ErrorKind = iota + 1 // no such identity
 	Invalid                           // a key, id or lane that cannot be, or something is missing
 	Conflict                          // another key has this id
-	LimitReached                      // too many, too long or too much
+	LimitReached                      // too many, too long or too much at once
+	QuotaReached                      // what is there already leaves no room
 )
 
 // Error is the refusal of a command.

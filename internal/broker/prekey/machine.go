@@ -128,7 +128,7 @@ func (m *Machine) DecidePublish(name string, p *Publication) ([]Entry, error) {
 		case p.RegistrationID == 0 || len(p.Certificate) == 0 || p.Signed.ID == 0:
 			return nil, refuse(Invalid, "identity '%s' is new: what it publishes first has a registration id, a certificate and a signed prekey", name)
 		case len(m.d.identities) >= m.Limits.Identities:
-			return nil, refuse(LimitReached, "cannot make identity '%s': there are %d already", name, m.Limits.Identities)
+			return nil, refuse(QuotaReached, "cannot make identity '%s': there are %d already", name, m.Limits.Identities)
 		}
 		old = &identity{}
 	}
@@ -165,12 +165,15 @@ func (m *Machine) publish(name string, old *identity, p *Publication) (entries [
 	if err := m.fits(more); err != nil {
 		return nil, err
 	}
+	if err := m.fitsAccount(name, old.Name == "", more, p.Account); err != nil {
+		return nil, err
+	}
 	return entries, nil
 }
 
 func (m *Machine) checkWaiting(name string, oneTime, kem int) error {
 	if most := max(oneTime, kem); most > m.Limits.OneTime {
-		return refuse(LimitReached, "identity '%s' would have %d one-time keys of a kind, %d are allowed", name, most, m.Limits.OneTime)
+		return refuse(QuotaReached, "identity '%s' would have %d one-time keys of a kind that wait, %d are allowed", name, most, m.Limits.OneTime)
 	}
 	return nil
 }
@@ -178,7 +181,29 @@ func (m *Machine) checkWaiting(name string, oneTime, kem int) error {
 // fits says whether so many bytes more may be stored.
 func (m *Machine) fits(more int) error {
 	if have := m.d.totals.Bytes; more > 0 && more > m.Limits.Bytes-have {
-		return refuse(LimitReached, "all identities together take %d bytes, and may take %d", have, m.Limits.Bytes)
+		return refuse(QuotaReached, "all identities together take %d bytes, and may take %d", have, m.Limits.Bytes)
+	}
+	return nil
+}
+
+// fitsAccount says whether an account may have one identity more, or so many bytes
+// more. It looks at all names, but only for what makes the account larger.
+func (m *Machine) fitsAccount(name string, isNew bool, more int, mine func(identity string) bool) error {
+	if mine == nil || more <= 0 {
+		return nil
+	}
+	count, bytes := 0, 0
+	for name, i := range m.d.identities {
+		if mine(name) {
+			count++
+			bytes += i.bytes
+		}
+	}
+	switch {
+	case isNew && count >= m.Limits.UserIdentities:
+		return refuse(QuotaReached, "cannot make identity '%s': its user has %d already, %d are allowed", name, count, m.Limits.UserIdentities)
+	case more > m.Limits.UserBytes-bytes:
+		return refuse(QuotaReached, "cannot store that for '%s': the identities of its user take %d bytes, and may take %d", name, bytes, m.Limits.UserBytes)
 	}
 	return nil
 }

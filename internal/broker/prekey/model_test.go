@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"reflect"
 	"testing"
 	"time"
 
@@ -72,11 +73,15 @@ func (m *model) publish(t *rapid.T) {
 	for _, id := range ids(t, "KEM") {
 		p.OneTimeKEM = append(p.OneTimeKEM, SignedKey{id, []byte(content), []byte("s")})
 	}
-	is := old
+	is, room := old, true
 	if is == nil {
 		is = &modelIdentity{waiting: [2]map[uint32]string{{}, {}}, given: [2]map[uint32]bool{{}, {}}, marks: map[uint32]uint64{}}
 	}
-	if !m.decided(t, func() ([]Entry, error) { return m.m.DecidePublish(name, &p) }, m.valid(is, &p)) {
+	if rapid.Bool().Draw(t, "by its user") {
+		p.Account = func(identity string) bool { return (identity == "c") == (name == "c") } // a and b are of one user
+		room = old != nil || name == "c" || m.identities["a"] == nil && m.identities["b"] == nil
+	}
+	if !m.decided(t, func() ([]Entry, error) { return m.m.DecidePublish(name, &p) }, room && m.valid(is, &p)) {
 		return
 	}
 	m.identities[name] = is
@@ -233,11 +238,12 @@ func (m *model) check(t *rapid.T) {
 	for name, is := range m.identities {
 		s, err := m.d.Status(name)
 		want := Status{
-			RegistrationID: 1, SignedID: is.signed, LastResortID: is.lastResort,
+			RegistrationID: 1, Certificate: []byte("c"),
+			Signed: SignedKey{is.signed, []byte("k"), []byte("s")}, LastResort: SignedKey{is.lastResort, []byte("k"), []byte("s")},
 			OneTime: len(is.waiting[0]), OneTimeKEM: len(is.waiting[1]), OneTimeMax: is.max[0], OneTimeKEMMax: is.max[1],
 		}
 		marks, _ := m.d.Marks(name)
-		if err != nil || s != want || !maps.Equal(marks, is.marks) {
+		if err != nil || !reflect.DeepEqual(s, want) || !maps.Equal(marks, is.marks) {
 			t.Fatalf("%s is %+v with marks %v, want %+v and %v", name, s, marks, want, is.marks)
 		}
 	}
@@ -248,6 +254,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{newWorld(), map[string]*modelIdentity{}, map[taker][]time.Time{}}
 		m.m.Limits.OneTime, m.m.Limits.TakeBurst, m.m.Limits.TakeEvery = 6, 3, 2*time.Second
+		m.m.Limits.UserIdentities = 1
 		actions := map[string]func(*rapid.T){"": m.check}
 		for name, a := range map[string]struct {
 			weight int

@@ -33,6 +33,11 @@ type Publication struct {
 	// Replace drops waiting one-time keys that are below the first of this
 	// publication, of each kind; all, if it has none.
 	Replace bool
+	// Account says which identities count together with this one, for
+	// Limits.UserIdentities and UserBytes: those of its user. It is called while the
+	// publication is decided, and waits for nothing. nil: only the limits of all
+	// identities together bound it.
+	Account func(identity string) bool
 }
 
 // Bundle is what is given out to begin a session with an identity. Its bytes are
@@ -46,10 +51,12 @@ type Bundle struct {
 	LastResort     bool      // KEM is the last-resort key
 }
 
-// Status is what is there of an identity.
+// Status is what is there of an identity. Its bytes are never changed.
 type Status struct {
 	RegistrationID            uint32
-	SignedID, LastResortID    uint32
+	Certificate               []byte
+	Signed                    SignedKey
+	LastResort                SignedKey
 	OneTime, OneTimeKEM       int    // keys that wait
 	OneTimeMax, OneTimeKEMMax uint32 // the highest ids that were ever published
 }
@@ -71,6 +78,11 @@ type Limits struct {
 	Lanes            uint32
 	Bytes            int // of all identities together, as Totals counts
 
+	// What Publication.Account counts together: so many identities may be made, and
+	// may grow to so many bytes.
+	UserIdentities int
+	UserBytes      int
+
 	// A user gets one-time keys of an identity TakeBurst times at once, and
 	// then once per TakeEvery.
 	TakeBurst int
@@ -87,6 +99,8 @@ var DefaultLimits = Limits{
 	OneTime:          1000,
 	Lanes:            1024,
 	Bytes:            64 << 20,
+	UserIdentities:   64,
+	UserBytes:        16 << 20,
 	TakeBurst:        100,
 	TakeEvery:        36 * time.Second,
 	Takers:           1 << 16,

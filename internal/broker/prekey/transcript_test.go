@@ -96,12 +96,13 @@ func (w *world) restart(t fataler) {
 // TestTranscripts plays testdata/transcripts. Rewrite the answers with:
 // go test -run TestTranscripts -rewrite
 //
-//	limits [identities=N] [name=N] [certificate=N] [key=N] [onetime=N] [lanes=N] [bytes=N] [burst=N] [every=D] [takers=N]
-//	publish NAME [reg=N] [cert=C] [signed=ID:KEY] [last=ID:KEY] [ec=(ID[-ID][:KEY], …)] [kem=(…)] [replace]
+//	limits [identities=N] [name=N] [certificate=N] [key=N] [onetime=N] [lanes=N] [bytes=N] [of-user=N] [bytes-of-user=N] [burst=N] [every=D] [takers=N]
+//	publish NAME [of=USER] [reg=N] [cert=C] [signed=ID:KEY] [last=ID:KEY] [ec=(ID[-ID][:KEY], …)] [kem=(…)] [replace]
 //	take USER NAME [times=N] | raise NAME LANE=MARK… | delete NAME
 //	wait D | restart | show
 //
-// A key without KEY is called after its id. Signatures are "s".
+// A key without KEY is called after its id. Signatures are "s". The identities of USER
+// begin with it; without one nobody's account is looked at.
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/transcripts", func(t *testing.T, path string) {
 		w := newWorld()
@@ -162,7 +163,8 @@ func (s *script) limits() {
 	l := &s.m.Limits
 	ints := map[string]*int{
 		"identities": &l.Identities, "name": &l.NameBytes, "certificate": &l.CertificateBytes, "key": &l.KeyBytes,
-		"onetime": &l.OneTime, "bytes": &l.Bytes, "burst": &l.TakeBurst, "takers": &l.Takers,
+		"onetime": &l.OneTime, "bytes": &l.Bytes, "of-user": &l.UserIdentities, "bytes-of-user": &l.UserBytes,
+		"burst": &l.TakeBurst, "takers": &l.Takers,
 	}
 	for _, a := range s.CmdArgs {
 		switch {
@@ -207,6 +209,8 @@ func signed(k Key) SignedKey { return SignedKey{k.ID, k.Key, []byte("s")} }
 func (s *script) publication() (p Publication) {
 	for _, a := range s.CmdArgs {
 		switch a.Key {
+		case "of":
+			p.Account = func(identity string) bool { return strings.HasPrefix(identity, a.Vals[0]) }
 		case "reg":
 			p.RegistrationID = s.id(a.Vals[0])
 		case "cert":
@@ -289,7 +293,7 @@ func (s *script) raise() string {
 
 func refusal(err error) string {
 	e := err.(*Error)
-	return fmt.Sprintf("refused (%s): %s\n", map[ErrorKind]string{NotFound: "not found", Invalid: "invalid", Conflict: "conflict", LimitReached: "limit"}[e.Kind], e.Text)
+	return fmt.Sprintf("refused (%s): %s\n", map[ErrorKind]string{NotFound: "not found", Invalid: "invalid", Conflict: "conflict", LimitReached: "limit", QuotaReached: "quota"}[e.Kind], e.Text)
 }
 
 func (s *script) decided(entries []Entry, err error) string {
@@ -333,7 +337,8 @@ func (s *script) show() string {
 	for _, name := range s.d.Names() {
 		st, _ := s.d.Status(name)
 		marks, _ := s.d.Marks(name)
-		fmt.Fprintf(&out, "%s: %+v, marks %v\n", name, st, sorted(marks))
+		fmt.Fprintf(&out, "%s: reg %d, cert %s, signed %s, last resort %s, one-time %d up to %d, KEM %d up to %d, marks %v\n", name, st.RegistrationID, st.Certificate,
+			keyText(st.Signed.ID, st.Signed.Key), keyText(st.LastResort.ID, st.LastResort.Key), st.OneTime, st.OneTimeMax, st.OneTimeKEM, st.OneTimeKEMMax, sorted(marks))
 	}
 	fmt.Fprintf(&out, "%+v, %d takers\n", s.d.Totals(), len(s.m.takers))
 	return out.String()
