@@ -100,7 +100,7 @@ func printLetter(w io.Writer, l *inbox.Parked) error {
 
 // printSealed prints the public parts of a sealed body, in place of its bytes.
 func printSealed(field func(name, value string), e *seal.Envelope, size int) {
-	what := fmt.Sprintf("%s, profile %d, %d bytes", e.Kind, e.Profile, size)
+	what := fmt.Sprintf("%s, profile %s, %d bytes", e.Kind, e.Profile, size)
 	if e.Kind == seal.KindHandshake {
 		what += fmt.Sprintf(", by %s for %s, lane %d (as it says)", e.Sender, e.Recipient, e.Lane)
 	}

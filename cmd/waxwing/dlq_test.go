@@ -84,7 +84,7 @@ func TestShowSealed(t *testing.T) {
 	if err := printLetter(&out, l); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"no such customer", "sealed:        handshake, profile 5", "by orders for billing, lane 1", "content type:  " + seal.ContentType} {
+	for _, want := range []string{"no such customer", "sealed:        handshake, profile signal-v4", "by orders for billing, lane 1", "content type:  " + seal.ContentType} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not shown", want)
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -139,7 +138,7 @@ func decodeKey(text []byte) (k aKey, err error) {
 	if storage, err := seal.DecodeStorageKey(text); err == nil {
 		return aKey{storage: &storage}, nil
 	}
-	if k.certificate, err = decodeCertificate(text); err == nil {
+	if k.certificate, err = seal.DecodeCertificate(text); err == nil {
 		return aKey{certificate: k.certificate}, nil
 	}
 	return aKey{}, errors.New("it is no key, identity or certificate")
@@ -147,26 +146,6 @@ func decodeKey(text []byte) (k aKey, err error) {
 
 // keyLabel is what the lines begin with.
 const keyLabel = "WAXWING-SEAL-"
-
-const certificateLabel = keyLabel + "CERTIFICATE-1 "
-
-// encodeCertificate is a certificate as a line of a file.
-func encodeCertificate(c *seal.Certificate) []byte {
-	return []byte(certificateLabel + base64.StdEncoding.EncodeToString(c.Bytes()) + "\n")
-}
-
-// decodeCertificate reads what encodeCertificate wrote.
-func decodeCertificate(line []byte) (*seal.Certificate, error) {
-	text, ok := strings.CutPrefix(string(bytes.TrimSpace(line)), certificateLabel)
-	if !ok {
-		return nil, fmt.Errorf("this does not begin with %q", strings.TrimSpace(certificateLabel))
-	}
-	raw, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, errors.New("what follows the first word is not base64")
-	}
-	return seal.ParseCertificate(raw)
-}
 
 // createSecret writes a file that only its owner may read. One that exists is an error.
 func createSecret(path string, text []byte) (err error) {

@@ -103,7 +103,7 @@ that seal to each other should have the same number.`,
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "made the identity %s in %s: %s\n", id.Name(), out, certificateLine(id.Certificate()))
-			_, err = cmd.OutOrStdout().Write(encodeCertificate(id.Certificate()))
+			_, err = cmd.OutOrStdout().Write(id.Certificate().Encode())
 			return err
 		},
 	}

@@ -154,7 +154,7 @@ type groupJSON struct {
 }
 
 func newEnvelopeJSON(env *seal.Envelope, size int) *envelopeJSON {
-	e := &envelopeJSON{Kind: env.Kind.String(), Profile: profileName(env.Profile), Tag: hex.EncodeToString(env.Tag[:]), Bytes: size, BodyBytes: len(env.Body)}
+	e := &envelopeJSON{Kind: env.Kind.String(), Profile: env.Profile.String(), Tag: hex.EncodeToString(env.Tag[:]), Bytes: size, BodyBytes: len(env.Body)}
 	switch env.Kind {
 	case seal.KindHandshake:
 		e.handshake(env)
@@ -190,7 +190,7 @@ func (e *envelopeJSON) handshake(env *seal.Envelope) {
 	}
 	e.Handshake = &handshakeJSON{h.RegistrationID, h.SignedID, h.OneTimeID, h.KEMID, hex.EncodeToString(h.Identity[:]), hex.EncodeToString(h.Base[:]), len(h.KEMCiphertext)}
 	if h.Profile != env.Profile {
-		e.problem("the handshake is of profile %s", profileName(h.Profile))
+		e.problem("the handshake is of profile %s", h.Profile.String())
 	}
 	if cert != nil && h.Identity != cert.Key {
 		e.problem("the handshake's identity key is not the certificate's")
@@ -269,25 +269,7 @@ func (r *ratchetJSON) print(w io.Writer) {
 }
 
 // profiles are those that a service can have, the usual one first.
-var profiles = []struct {
-	name    string
-	profile ratchet.Profile
-}{
-	{"signal-v4", ratchet.SignalV4}, {"waxwing-he", ratchet.WaxwingHE}, {"pqxdh", ratchet.PQXDH},
-}
-
-// profileName is how a profile is called, whatever an envelope says.
-func profileName(profile ratchet.Profile) string {
-	for _, p := range profiles {
-		if p.profile == profile {
-			return p.name
-		}
-	}
-	if profile == ratchet.X3DH {
-		return "x3dh"
-	}
-	return fmt.Sprintf("unknown (%d)", profile)
-}
+var profiles = []ratchet.Profile{ratchet.SignalV4, ratchet.WaxwingHE, ratchet.PQXDH}
 
 // keyID writes the id of a key; 0 is none.
 func keyID(id uint32) string {

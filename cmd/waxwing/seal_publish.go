@@ -184,7 +184,7 @@ func checkOwn(id *seal.Identity, root *seal.RootKey) error {
 // profileNames are those of --profile.
 func profileNames() (names []string) {
 	for _, p := range profiles {
-		names = append(names, p.name)
+		names = append(names, p.String())
 	}
 	return names
 }
@@ -192,8 +192,8 @@ func profileNames() (names []string) {
 // profileOf is the profile of a name that --profile has.
 func profileOf(name string) ratchet.Profile {
 	for _, p := range profiles {
-		if p.name == name {
-			return p.profile
+		if p.String() == name {
+			return p
 		}
 	}
 	return 0

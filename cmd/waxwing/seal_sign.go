@@ -36,7 +36,7 @@ before the present one ends.`,
 			if id, err = id.SelfSigned(c.lanes, c.until(time.Now())); err != nil {
 				return sealError(err)
 			}
-			_, err = cmd.OutOrStdout().Write(encodeCertificate(id.Certificate()))
+			_, err = cmd.OutOrStdout().Write(id.Certificate().Encode())
 			return err
 		},
 	}
@@ -75,7 +75,7 @@ inspect" shows on both machines, may be given as --key.`,
 			if err := oneStdin(from, rootFile); err != nil {
 				return err
 			}
-			request, err := readKey(cmd, "the request", from, decodeCertificate)
+			request, err := readKey(cmd, "the request", from, seal.DecodeCertificate)
 			if err == nil {
 				err = checkRequest(request, args[0], key)
 			}
@@ -97,7 +97,7 @@ inspect" shows on both machines, may be given as --key.`,
 				return sealError(err)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "signed a certificate for %s: %s\n", cert.Name, certificateLine(cert))
-			_, err = cmd.OutOrStdout().Write(encodeCertificate(cert))
+			_, err = cmd.OutOrStdout().Write(cert.Encode())
 			return err
 		},
 	}
@@ -147,7 +147,7 @@ it into the identity's file in place of the one that is there. Publish afterward
 			if err != nil {
 				return err
 			}
-			cert, err := readKey(cmd, "the certificate", fileOrStdin(args), decodeCertificate)
+			cert, err := readKey(cmd, "the certificate", fileOrStdin(args), seal.DecodeCertificate)
 			if err != nil {
 				return err
 			}

@@ -96,7 +96,7 @@ func FuzzSealInspect(f *testing.F) {
 	handshake := head + "\x08payments\x07billing\x00" + string(rune(len(id.Certificate().Bytes()))) + string(id.Certificate().Bytes())
 	for _, seed := range []string{
 		handshake + "\x44\x08\x01", "WXS\x01\x06\x02" + strings.Repeat("t", 16) + "\x66" + strings.Repeat("x", 120), "WXS\x01\x05\x03" + strings.Repeat("t", 16) + "\x33",
-		string(encodeCertificate(id.Certificate())), `{"value_base64":"V1hT","body":"x"}`, "575853", "V1hT", head, "\x1b[2J",
+		string(id.Certificate().Encode()), `{"value_base64":"V1hT","body":"x"}`, "575853", "V1hT", head, "\x1b[2J",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -90,7 +90,7 @@ func start(ctx context.Context, name, folder, address, url string, run func(ctx 
 	fmt.Printf("%s is ready\n", name)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ep.Run(ctx) }) // renews its keys
-	g.Go(func() error { return run(ctx, &Service{db, ep, broker, seal.Counted(broker, dir)}) })
+	g.Go(func() error { return run(ctx, &Service{db, ep, broker, seal.Counted(broker, dir, name)}) })
 	return g.Wait()
 }
 
