@@ -6,9 +6,17 @@ GB     ?= 10
 SEED   ?= 1
 N      ?= 1000
 FUZZ   ?= 5s
+UNIT   ?= 15m
 
 export GOFLAGS := -buildvcs=false
 PKGS := ./...
+
+# With the race detector a process sleeps at its end, so that others can still tell of
+# races: a second, unless told otherwise. The tests end thousands of processes.
+export GORACE := atexit_sleep_ms=20
+
+# The packages of the product with files of a build tag.
+tagged = $(shell git grep -lE '^//go:build .*\b$(1)\b' -- '*.go' ':!conformance' | xargs -n1 dirname | sort -u | sed 's,^,./,')
 
 .PHONY: help
 help: ## list the targets
@@ -42,8 +50,8 @@ tools: ## install what the tests need (Node and Python packages, kcat, Maven's j
 check: ## format, vet, staticcheck, import rule
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet $(PKGS)
-	go vet -tags mutants $(PKGS)
-	go vet -tags killpoints $(PKGS)
+	go vet -tags mutants $(call tagged,mutants)
+	go vet -tags killpoints $(call tagged,killpoints)
 	go tool staticcheck $(PKGS)
 	cd conformance && go vet ./... && go tool -modfile=../go.mod staticcheck ./...
 	cd conformance && go vet -tags killpoints ./killmatrix && go tool -modfile=../go.mod staticcheck -tags killpoints ./killmatrix
@@ -51,7 +59,7 @@ check: ## format, vet, staticcheck, import rule
 
 .PHONY: unit
 unit: ## every Go test of the product, with the race detector
-	go test -race -timeout 15m $(PKGS)
+	go test -race -p 3 -timeout $(UNIT) $(PKGS)
 	go test -race -timeout 5m -tags killpoints -run TestKillPoints ./bus/...
 	go test -count=1 -run TestAllocations ./internal/record # not with -race, which drops what is pooled
 
@@ -103,12 +111,12 @@ differential: ## N (1000) random scripts from SEED (1) on, through Waxwing and a
 test: tools check unit bench-compile ## everything that fits into CI: installs, checks, tests, samples of the long runs
 	./scripts/fuzz.sh 1s one
 	./scripts/mutants.sh 60
-	cd conformance && go test -tags killpoints -count=1 -timeout 10m -parallel 4 ./killmatrix
+	cd conformance && go test -tags killpoints -count=1 -timeout 10m -parallel 6 ./killmatrix
 	cd conformance && go test -count=1 -timeout 15m ./...
 
 .PHONY: test-full
-test-full: tools check unit bench-compile mutants ## everything, in full
-	WAXWING_FULL=1 go test -count=1 -timeout 60m ./seal ./seal/ratchet
+test-full: tools check bench-compile mutants ## everything, in full
+	WAXWING_FULL=1 $(MAKE) unit UNIT=60m
 	cd conformance && WAXWING_FULL=1 go test -count=1 -timeout 60m ./...
 	$(MAKE) kill kill-amqp killmatrix killmatrix-seal sim
 	./scripts/fuzz.sh 30s

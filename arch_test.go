@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"internal/sqltx":             {},
 	"waxtest":                    {"", "bus", "internal/killpoint", "internal/sqltx", "sqldb"},
 	"internal/sqltest":           {"sqldb"},
+	"internal/sample":            {},
 	"internal/sealtest":          {"seal", "seal/directory", "sqldb"},
 	"seal/senderkey":             {"seal/ratchet"},
 	"seal/safetynumber":          {"seal/ratchet"},

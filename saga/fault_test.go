@@ -11,6 +11,7 @@ import (
 
 	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/inbox"
+	"github.com/waxwing-mq/waxwing/internal/sample"
 	"github.com/waxwing-mq/waxwing/internal/sqltest"
 	"github.com/waxwing-mq/waxwing/outbox"
 	"github.com/waxwing-mq/waxwing/saga"
@@ -22,9 +23,10 @@ import (
 // more: the saga ends in the same way, with the same effects.
 func TestEachStepFails(t *testing.T) {
 	f := newFaulty(t)
+	every := sample.Of(3, 1)
 	for _, after := range []bool{false, true} {
 		n := 1
-		for ; ; n++ {
+		for ; ; n += every {
 			fired := f.faults.Fired()
 			f.faults.FailAt(n, after)
 			f.play(fmt.Sprintf("trip-%d-%t", n, after))
@@ -38,7 +40,7 @@ func TestEachStepFails(t *testing.T) {
 		if n < 40 {
 			t.Fatalf("only %d steps", n)
 		}
-		t.Logf("%d steps, after %t", n-1, after)
+		t.Logf("%d steps, every %d, after %t", n-1, every, after)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/waxwing-mq/waxwing/inbox"
 	"github.com/waxwing-mq/waxwing/internal/busrow"
 	"github.com/waxwing-mq/waxwing/internal/safeguard"
+	"github.com/waxwing-mq/waxwing/internal/sample"
 	"github.com/waxwing-mq/waxwing/internal/sqltest"
 	"github.com/waxwing-mq/waxwing/outbox"
 	"github.com/waxwing-mq/waxwing/saga"
@@ -344,7 +345,7 @@ func TestPump(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, d sqltest.Database) {
 		seeds, barred, all := 1, 0, map[string]int{}
 		if d.Dialect == "sqlite" {
-			seeds = 4
+			seeds = sample.Of(2, 4)
 		}
 		for seed := range uint64(seeds) {
 			w := newWorld(t, d.Dialect, seed+1)

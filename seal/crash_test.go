@@ -5,13 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
+
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/waxwing-mq/waxwing/bus"
 	"github.com/waxwing-mq/waxwing/internal/busrow"
+	"github.com/waxwing-mq/waxwing/internal/sample"
 	"github.com/waxwing-mq/waxwing/internal/sqltx"
 	"github.com/waxwing-mq/waxwing/sqldb"
 )
@@ -171,10 +172,10 @@ func TestCrash(t *testing.T) {
 			_, err := w.pool.Exec(q)
 			w.must(err)
 		}
-		// A sample of the steps, unless WAXWING_FULL is set: each database takes others.
+		// A sample of the steps: each database takes others.
 		every, step := 1, 0
-		if os.Getenv("WAXWING_FULL") == "" {
-			every, step = 9, map[string]int{"postgres": 0, "mysql": 3, "sqlite": 6}[w.d.Dialect]
+		if !sample.Full() {
+			every, step = 15, map[string]int{"postgres": 0, "mysql": 5, "sqlite": 10}[w.d.Dialect]
 		}
 		points := 0
 		for ; ; step += every {

@@ -186,9 +186,6 @@ func TestGroupRotation(t *testing.T) {
 
 // TestGroupOf100: 100 consumers read one ciphertext.
 func TestGroupOf100(t *testing.T) {
-	if testing.Short() {
-		t.Skip()
-	}
 	w := quick(t)
 	a := w.service("orders", ToGroup("news", "readers"))
 	var names []string

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/waxwing-mq/waxwing/bus"
+	"github.com/waxwing-mq/waxwing/internal/sample"
 )
 
 // TestSecretsStayOutOfLogs: nothing that is logged, or told by an error, holds a secret,
@@ -122,8 +123,8 @@ func TestOptions(t *testing.T) {
 // TestManySkipped: keys beyond 2,000 of a chain go, and a jump beyond the limit is refused.
 func TestManySkipped(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		if w.d.Dialect != "sqlite" && testing.Short() {
-			t.Skip()
+		if w.d.Dialect != "sqlite" && !sample.Full() {
+			return
 		}
 		a, b := w.service("orders"), w.service("billing")
 		w.opens(b, w.seal(a, "billing", "first"), "first")

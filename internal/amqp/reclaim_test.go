@@ -7,6 +7,8 @@ import (
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/waxwing-mq/waxwing/internal/sample"
 )
 
 // diskBytes is what the files of messages take: journal files and rewritten
@@ -45,7 +47,7 @@ func TestDiskBehindAnUnacknowledgedMessage(t *testing.T) {
 		t.Fatal(ok, err)
 	}
 	body := bytes.Repeat([]byte("x"), 128<<10)
-	for range 10 * fileBytes / len(body) {
+	for range sample.Of(5, 10) * fileBytes / len(body) {
 		publish(body)
 		d, ok, err := ch.Get("q", false)
 		if !ok || err != nil || len(d.Body) != len(body) {
