@@ -64,6 +64,18 @@ var types = []string{"smallint", "text", "bytea", "text", "text", "text", "bytea
 // PostgreSQL its first argument are the locks, which it takes before it gives the
 // first id: the rows are joined with a count for which all must have been taken.
 func insertion(d sqltx.Dialect, n int) string {
+	if n == 1 {
+		return insertionOfOne[d]
+	}
+	return insertionOf(d, n)
+}
+
+// insertionOfOne is the usual one, by dialect.
+var insertionOfOne = map[sqltx.Dialect]string{
+	sqltx.Postgres: insertionOf(sqltx.Postgres, 1), sqltx.MySQL: insertionOf(sqltx.MySQL, 1), sqltx.SQLite: insertionOf(sqltx.SQLite, 1),
+}
+
+func insertionOf(d sqltx.Dialect, n int) string {
 	begin := "INSERT INTO waxwing_outbox (" + strings.Join(columns, ", ") + ") "
 	if d != sqltx.Postgres {
 		row := "(" + sqltx.Marks(len(columns)) + ")"

@@ -107,7 +107,7 @@ func New[TX any](db *sqldb.DB[TX], opts ...Option) *Outbox[TX] {
 // the same keys in different orders may so deadlock, which the database ends by
 // an error of one of them. CallerLocks turns that off.
 func (o *Outbox[TX]) Publish(ctx context.Context, tx TX, events ...Event) error {
-	c := o.db.Bind(tx)
+	c := sqltx.Pipe(o.db.Bind(tx)) // for what the sealer writes; an insert comes after it
 	msgs := make([]bus.Message, len(events))
 	for i := range events {
 		var err error

@@ -71,21 +71,15 @@ func (e *core) lockSender(ctx context.Context, c sqltx.Conn, name string, lane i
 func (e *core) saveSender(ctx context.Context, c sqltx.Conn, s *sender) error {
 	members := []byte(strings.Join(s.members, "\n"))
 	state := e.keys.wrap(e.senderRow(s), s.state.Encode())
-	var n int64
-	var err error
+	changed := one("a group's chain has changed")
 	if s.isNew {
-		n, err = c.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_sender", "local", "name", "instance", "lane", "tag", "stream", "seq", "sent", "version",
+		return failed(sqltx.Put(ctx, c, changed, e.dialect.InsertOnce("waxwing_seal_sender", "local", "name", "instance", "lane", "tag", "stream", "seq", "sent", "version",
 			"group_version", "members", "wrap_id", "state", "born_us"), e.local, s.name, e.instance, s.lane, s.tag[:], int64(s.stream), int64(s.seq), s.sent, 1,
-			s.group, notNil(members), int64(e.keys.active), state, s.born)
-	} else {
-		n, err = c.Exec(ctx, "UPDATE waxwing_seal_sender SET tag = ?, seq = ?, sent = ?, version = version + 1, group_version = ?, members = ?, wrap_id = ?, state = ?, born_us = ?"+
-			" WHERE local = ? AND name = ? AND instance = ? AND lane = ? AND version = ?", s.tag[:], int64(s.seq), s.sent, s.group, notNil(members),
-			int64(e.keys.active), state, s.born, e.local, s.name, e.instance, s.lane, s.version)
+			s.group, notNil(members), int64(e.keys.active), state, s.born))
 	}
-	if err == nil && n != 1 {
-		return text(ErrConflict, "a group's chain has changed")
-	}
-	return failed(err)
+	return failed(sqltx.Put(ctx, c, changed, "UPDATE waxwing_seal_sender SET tag = ?, seq = ?, sent = ?, version = version + 1, group_version = ?, members = ?, wrap_id = ?, state = ?, born_us = ?"+
+		" WHERE local = ? AND name = ? AND instance = ? AND lane = ? AND version = ?", s.tag[:], int64(s.seq), s.sent, s.group, notNil(members),
+		int64(e.keys.active), state, s.born, e.local, s.name, e.instance, s.lane, s.version))
 }
 
 // sealGroup seals messages to a group, and returns the messages that carry new keys to

@@ -169,6 +169,7 @@ func (e *core) openKnown(ctx context.Context, c sqltx.Conn, s *session, env *Env
 	if err := e.saveSession(ctx, c, s, len(s.handshake) > 0); err != nil {
 		return nil, err
 	}
+	e.recent.opened(s)
 	if err := e.keepSkipped(ctx, c, s.tag, sessionKeys, r); err != nil {
 		return nil, err
 	}

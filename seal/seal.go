@@ -38,6 +38,7 @@ type core struct {
 	dialect sqltx.Dialect
 	inTx    func(ctx context.Context, f func(ctx context.Context, c sqltx.Conn) error) error
 	marks   *marks
+	recent  *recent
 	m       *metrics
 	checked atomic.Bool
 }
@@ -55,7 +56,7 @@ func New[TX any](db *sqldb.DB[TX], id *Identity, keys *KeyRing, opts ...Option) 
 	if keys == nil {
 		return nil, errors.New("seal: no storage keys")
 	}
-	e := &core{options: o, self: id, local: id.name, keys: keys, conn: db.Conn(), dialect: db.Dialect(), marks: newMarks(), m: newMetrics(id.name)}
+	e := &core{options: o, self: id, local: id.name, keys: keys, conn: db.Conn(), dialect: db.Dialect(), marks: newMarks(), recent: newRecent(), m: newMetrics(id.name)}
 	e.inTx = func(ctx context.Context, f func(context.Context, sqltx.Conn) error) error {
 		return db.InTx(ctx, func(ctx context.Context, tx TX) error { return f(ctx, db.Bind(tx)) })
 	}

@@ -82,19 +82,25 @@ func (e *core) seen(stream uint32, seq uint64) bus.Header {
 
 // sealTo seals messages of one peer and lane.
 func (e *core) sealTo(ctx context.Context, c sqltx.Conn, jobs []job) ([]sealedMessage, error) {
+	if out, err := e.sealRecent(ctx, c, jobs); out != nil || err != nil {
+		return out, err
+	}
 	for range 5 {
 		s, err := e.sending(ctx, c, jobs[0].to, jobs[0].lane)
 		if err != nil {
 			return nil, err
 		}
-		out := make([]sealedMessage, len(jobs))
-		for i, j := range jobs {
-			if out[i], err = e.sealOne(s, j); err != nil {
-				return nil, err
-			}
+		out, err := e.sealJobs(s, jobs)
+		e.used(s) // whatever becomes of the transaction
+		if err != nil {
+			return nil, err
 		}
 		if !s.isNew {
-			return out, e.saveSession(ctx, c, s, false)
+			if err := e.saveSession(ctx, c, s, false); err != nil {
+				return nil, err
+			}
+			e.recent.keep(s)
+			return out, nil
 		}
 		inserted, err := e.insertSession(ctx, c, s)
 		if err != nil {
@@ -202,12 +208,10 @@ func (e *core) sealOne(s *session, j job) (sealedMessage, error) {
 	if err := e.unused(s); err != nil {
 		return sealedMessage{}, err
 	}
-	chain, n := s.state.SendIndex()
 	next, body, err := s.state.Seal(e.rand, associated(e.profile, head), in.encode())
 	if err != nil {
 		return sealedMessage{}, failed(err)
 	}
-	e.marks.used(chain, n)
 	s.state = next
 	if len(s.handshake) > 0 {
 		h, err := ratchet.DecodeHandshake(s.handshake)

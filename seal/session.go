@@ -71,6 +71,7 @@ func (e *core) sessionByTag(ctx context.Context, c sqltx.Conn, tag [16]byte) (*s
 // in its slot.
 func (e *core) insertSession(ctx context.Context, c sqltx.Conn, s *session) (bool, error) {
 	now := e.nowUS()
+	s.version = newVersion()
 	n, err := c.Exec(ctx, e.dialect.InsertOnce("waxwing_seal_session", "local", "tag", "remote", "lane", "slot", "stream", "seq", "seen_seq", "version",
 		"wrap_id", "state", "handshake", "born_us", "used_us", "until_us"),
 		e.local, s.tag[:], s.remote, s.lane, s.slot, s.stream, int64(s.seq), int64(s.seenSeq), s.version,
@@ -78,22 +79,28 @@ func (e *core) insertSession(ctx context.Context, c sqltx.Conn, s *session) (boo
 	return n == 1, failed(err)
 }
 
+// one expects that a statement affects a row, which another transaction has changed if not.
+func one(what string) func(n int64) error {
+	return func(n int64) error {
+		if n != 1 {
+			return text(ErrConflict, what)
+		}
+		return nil
+	}
+}
+
 // saveSession writes what sealing or opening has changed. answered clears the handshake.
 func (e *core) saveSession(ctx context.Context, c sqltx.Conn, s *session, answered bool) error {
-	set, args := "", []any{int64(e.keys.active), e.keys.wrap(e.sessionRow(s.tag), s.state.Encode()), s.stream, int64(s.seq), int64(s.seenSeq), s.slot, e.nowUS()}
+	before := s.version
+	s.version = newVersion()
+	set, args := "", []any{s.version, int64(e.keys.active), e.keys.wrap(e.sessionRow(s.tag), s.state.Encode()), s.stream, int64(s.seq), int64(s.seenSeq), s.slot, e.nowUS()}
 	if answered {
+		s.handshake = nil
 		set, args = ", handshake = ?", append(args, []byte{})
 	}
-	n, err := c.Exec(ctx, "UPDATE waxwing_seal_session SET version = version + 1, wrap_id = ?, state = ?, stream = ?, seq = ?, seen_seq = ?, slot = ?, used_us = ?"+set+
-		" WHERE local = ? AND tag = ? AND version = ?", append(args, e.local, s.tag[:], s.version)...)
-	if err != nil {
-		return failed(err)
-	}
-	if n != 1 {
-		return text(ErrConflict, "a session has changed")
-	}
-	s.version++
-	return nil
+	err := sqltx.Put(ctx, c, one("a session has changed"), "UPDATE waxwing_seal_session SET version = ?, wrap_id = ?, state = ?, stream = ?, seq = ?, seen_seq = ?, slot = ?, used_us = ?"+set+
+		" WHERE local = ? AND tag = ? AND version = ?", append(args, e.local, s.tag[:], before)...)
+	return failed(err)
 }
 
 // retire takes a peer's lane from the session that is sealed with, whose row need not be

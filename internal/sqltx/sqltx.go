@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // Conn carries out statements: a transaction, or a database on its own, where each
@@ -157,12 +159,34 @@ func (d Dialect) Fixed(query string) string {
 // Marks are n placeholders with commas between them.
 func Marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
+// known are queries with PostgreSQL's placeholders, by those with question marks: most are
+// asked over and over. There are no more than knownMax.
+var (
+	known    sync.Map
+	knownLen atomic.Int32
+)
+
+const knownMax = 1000
+
 // numbered turns question marks into PostgreSQL's $1, $2. Texts within quotes must
 // not contain any.
 func numbered(query string) string {
 	if strings.IndexByte(query, '?') < 0 {
 		return query
 	}
+	if q, ok := known.Load(query); ok {
+		return q.(string)
+	}
+	q := number(query)
+	if len(query) < 4096 && knownLen.Load() < knownMax {
+		if _, ok := known.LoadOrStore(strings.Clone(query), q); !ok {
+			knownLen.Add(1)
+		}
+	}
+	return q
+}
+
+func number(query string) string {
 	var b strings.Builder
 	n := 0
 	for i := range len(query) {
