@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -58,7 +59,11 @@ func (s *session) commit(ctx context.Context, parts []*partition) {
 		s.end(errAckLost)
 		return
 	}
-	s.cl.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+	// It is not cut off when ctx ends: the broker could then take it in after the next one.
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
+	defer cancel()
+	within = kgo.PreCommitFnContext(within, s.stillOurs)
+	s.cl.CommitOffsetsSync(within, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
 		if err == nil {
 			s.noteCommitted(offsets, resp)
 		}
@@ -66,6 +71,27 @@ func (s *session) commit(ctx context.Context, parts []*partition) {
 	if killpoint.At(ctx, killpoint.Ack, killpoint.After) != nil {
 		s.end(errAckLost)
 	}
+}
+
+var errNotOurs = errors.New("kafka: the partitions are somebody else's by now")
+
+// stillOurs takes out of a commit, at the moment in which it is sent, what has been given
+// up since it was put together: under the group's new generation it would set back what
+// the new owner has committed.
+func (s *session) stillOurs(req *kmsg.OffsetCommitRequest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		t.Partitions = slices.DeleteFunc(t.Partitions, func(p kmsg.OffsetCommitRequestTopicPartition) bool {
+			return s.parts[topicPartition{t.Topic, p.Partition}] == nil
+		})
+	}
+	req.Topics = slices.DeleteFunc(req.Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
+	if len(req.Topics) == 0 {
+		return errNotOurs
+	}
+	return nil
 }
 
 // noteCommitted notes the partitions of which the answer says no error.
