@@ -10,6 +10,7 @@ UNIT   ?= 15m
 
 export GOFLAGS := -buildvcs=false
 PKGS := ./...
+SLOW := ./seal ./internal/kafka ./internal/amqp ./outbox ./inbox ./cmd/waxwing # come first, so that none is left alone
 
 # With the race detector a process sleeps at its end, so that others can still tell of
 # races: a second, unless told otherwise. The tests end thousands of processes.
@@ -59,7 +60,7 @@ check: ## format, vet, staticcheck, import rule
 
 .PHONY: unit
 unit: ## every Go test of the product, with the race detector
-	go test -race -p 3 -timeout $(UNIT) $(PKGS)
+	go test -race -p 3 -timeout $(UNIT) $(SLOW) $(PKGS)
 	go test -race -timeout 5m -tags killpoints -run TestKillPoints ./bus/...
 	go test -count=1 -run TestAllocations ./internal/record # not with -race, which drops what is pooled
 

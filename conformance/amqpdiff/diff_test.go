@@ -27,7 +27,7 @@ const shrinkTries = 60
 func TestDifferential(t *testing.T) {
 	n := *number
 	if n == 0 {
-		n = harness.Pick(150, 600)
+		n = harness.Pick(80, 600)
 	}
 	k := *pairs
 	if k <= 0 {
