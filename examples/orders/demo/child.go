@@ -79,6 +79,11 @@ func (c *child) serve(ctx context.Context, f *faults, out io.Writer, listen func
 		return err
 	}
 	defer pool.Close()
+	if db.Dialect().String() == "sqlite" {
+		// SQLite writes one transaction at a time. Those of this process then wait in the
+		// pool's queue, instead of asking the file again and again.
+		pool.SetMaxOpenConns(1)
+	}
 	f.pool, f.out = pool, out
 	base, front, err := c.open(ctx, db.Hooked(f))
 	if err != nil {
