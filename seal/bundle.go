@@ -96,7 +96,7 @@ func (e *core) usable(ctx context.Context, c sqltx.Conn, b *directory.Bundle, pe
 	if err != nil {
 		return nil, err
 	}
-	public, err := bundleOf(*b, cert.Key)
+	public, err := bundleOf(*b, cert.Key, e.profile)
 	if err != nil {
 		return nil, err
 	}
@@ -146,14 +146,18 @@ func (e *core) bundle(ctx context.Context, c sqltx.Conn, peer string, lane int) 
 	return b, nil
 }
 
-// bundleOf is a bundle as the ratchet takes it, with the key of the certificate.
-func bundleOf(b directory.Bundle, identity ratchet.PublicKey) (out ratchet.Bundle, err error) {
+// bundleOf is a bundle as the ratchet takes it, with the key of the certificate, for a
+// profile.
+func bundleOf(b directory.Bundle, identity ratchet.PublicKey, p ratchet.Profile) (out ratchet.Bundle, err error) {
 	out = ratchet.Bundle{RegistrationID: b.RegistrationID, Identity: identity, SignedID: b.Signed.ID, SignedSig: b.Signed.Signature}
 	if out.Signed, err = ratchet.ParsePublicKey(b.Signed.Key); err != nil {
 		return out, because(ErrMismatch, err)
 	}
 	if b.KEM == nil {
 		return out, text(ErrMismatch, "a bundle without a KEM key")
+	}
+	if len(b.KEM.Key) > 0 && ratchet.KEM(b.KEM.Key[0]) != kemOf(p) {
+		return out, text(ErrMismatch, "its prekeys are not of profile "+p.String()+", which this endpoint has: both need the same (Profile)")
 	}
 	out.KEMID, out.KEMKey, out.KEMSig = b.KEM.ID, b.KEM.Key, b.KEM.Signature
 	if b.OneTime != nil {

@@ -13,7 +13,7 @@ import (
 // A Restore is what Check has found: the database knows less than was published.
 type Restore struct {
 	Name   string   // of the identity
-	Behind []Behind // the streams, at least one
+	Behind []Behind // the streams; none if it was found otherwise: by prekeys that the database has forgotten, or marks that are gone
 }
 
 // Behind is a stream of messages of which the database has forgotten some.
@@ -31,8 +31,9 @@ type Behind struct {
 // prekeys made anew by the next Publish, counts and logs that, calls OnRestore, and says
 // true. The next Seal, of any process, begins new sessions. Those that were are kept for
 // opening, but what peers have sealed since then may be lost: they learn of the new session
-// with the first message. A directory that does not know the identity yet has no marks of
-// it. Others may seal and publish meanwhile.
+// with the first message. A directory that does not know the identity, although prekeys were
+// published there, has lost its marks: that counts as a restore, too. Others may seal and
+// publish meanwhile.
 func (e *Endpoint[TX]) Check(ctx context.Context) (restored bool, err error) {
 	return e.core.check(ctx)
 }
@@ -44,8 +45,9 @@ func (e *core) check(ctx context.Context) (bool, error) {
 	if err := e.ensureIdentity(ctx); err != nil {
 		return false, err
 	}
-	marks, err := e.counter.Marks(ctx, e.local)               // before the database is read, which only grows
-	if err != nil && !errors.Is(err, directory.ErrNotFound) { // it has not published anything yet
+	marks, err := e.counter.Marks(ctx, e.local) // before the database is read, which only grows
+	unknown := errors.Is(err, directory.ErrNotFound)
+	if err != nil && !unknown {
 		return false, fmt.Errorf("seal: the counter: %w", err)
 	}
 	for stream, mark := range marks {
@@ -60,7 +62,12 @@ func (e *core) check(ctx context.Context) (bool, error) {
 		if err := sqltx.One(ctx, c, "SELECT next_id FROM waxwing_seal_identity WHERE name = ?"+e.dialect.ForUpdate(), []any{e.local}, &id); err != nil {
 			return err
 		}
-		if behind, err = e.compare(ctx, c, marks); err != nil || len(behind) == 0 {
+		if unknown { // as it should be only if nothing was published yet
+			if unknown, err = e.hasPublished(ctx, c); err != nil {
+				return err
+			}
+		}
+		if behind, err = e.compare(ctx, c, marks); err != nil || len(behind) == 0 && !unknown {
 			return err
 		}
 		return e.beginAnew(ctx, c, behind)
@@ -69,16 +76,34 @@ func (e *core) check(ctx context.Context) (bool, error) {
 		return false, failed(err)
 	}
 	e.checked.Store(true)
-	if len(behind) == 0 {
+	switch {
+	case len(behind) > 0:
+		e.restored(ctx, "the counter is ahead", behind)
+	case unknown:
+		e.restored(ctx, "the directory does not know the identity any more, and has no marks of it", nil)
+	default:
 		return false, nil
 	}
+	return true, nil
+}
+
+// restored tells that sessions begin anew, and why.
+func (e *core) restored(ctx context.Context, why string, behind []Behind) {
 	e.m.restores.Inc()
+	e.log.ErrorContext(ctx, "seal: the database was set back, or that cannot be ruled out; sessions begin anew", "endpoint", e.local, "reason", why)
 	for _, b := range behind {
-		e.log.ErrorContext(ctx, "seal: the database was set back; sessions begin anew", "endpoint", e.local,
+		e.log.ErrorContext(ctx, "seal: a stream that was set back", "endpoint", e.local,
 			"peer", b.Peer, "lane", b.Lane, "stream", b.Stream, "database", b.Database, "counter", b.Counter)
 	}
 	e.onRestore(Restore{e.local, behind})
-	return true, nil
+}
+
+// hasPublished says whether the directory has taken prekeys of this database, since it was
+// set back last.
+func (e *core) hasPublished(ctx context.Context, c sqltx.Conn) (bool, error) {
+	var n int
+	err := sqltx.One(ctx, c, "SELECT COUNT(*) FROM waxwing_seal_prekey WHERE local = ? AND published = 1", []any{e.local}, &n)
+	return n > 0, err
 }
 
 // markMax is above what anybody has sealed. A sequence goes on beyond the counter's, and must

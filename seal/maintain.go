@@ -115,13 +115,16 @@ func (e *core) publishAll(ctx context.Context) error {
 	if err != nil && !errors.Is(err, directory.ErrNotFound) {
 		return fmt.Errorf("seal: publishing prekeys: %w", err)
 	}
-	var replace bool
+	var replace, setBack bool
 	err = e.inTx(ctx, func(ctx context.Context, c sqltx.Conn) (err error) {
-		replace, err = e.makePrekeys(ctx, c, s)
+		replace, setBack, err = e.makePrekeys(ctx, c, s)
 		return err
 	})
 	if err != nil {
 		return failed(err)
+	}
+	if setBack {
+		e.restored(ctx, "the directory has prekeys that the database does not know of", nil)
 	}
 	p, ids, err := e.publication(ctx)
 	if err != nil {

@@ -62,7 +62,7 @@ func (e *core) prekeys(ctx context.Context, c sqltx.Conn, h *ratchet.Handshake) 
 		f, ok := rows[id]
 		switch {
 		case !ok:
-			return nil, because(gone, fmt.Errorf("the handshake names prekey %d, which is gone", id))
+			return nil, because(gone, fmt.Errorf("the handshake names prekey %d, which this database does not have: it was used, or the database was set back, or another one has published it", id))
 		case !slices.Contains(kinds, f.kind):
 			return nil, text(ErrMismatch, "the handshake names a prekey of another kind")
 		}
@@ -162,51 +162,80 @@ type stock struct {
 }
 
 // makePrekeys makes the prekeys that are missing, given what the directory has.
-func (e *core) makePrekeys(ctx context.Context, c sqltx.Conn, s directory.Status) (replace bool, err error) {
+func (e *core) makePrekeys(ctx context.Context, c sqltx.Conn, s directory.Status) (replace, setBack bool, err error) {
 	var k stock
 	var renew int
 	var signer []byte
 	if err := sqltx.One(ctx, c, "SELECT next_id, renew, signer FROM waxwing_seal_identity WHERE name = ?"+e.dialect.ForUpdate(), []any{e.local}, &k.next, &renew, &signer); err != nil {
-		return false, err
+		return false, false, err
+	}
+	if err := e.sameProfile(ctx, c); err != nil {
+		return false, false, err
 	}
 	self := e.self.certificate.Key
 	if len(signer) > 0 && !bytes.Equal(signer, self[:]) { // what waits at the directory is signed by the old key
 		renew = 1
 	}
-	k.renew = renew == 1
+	before := k.next
 	for _, id := range []uint32{s.OneTimeIDMax, s.OneTimeKEMIDMax, s.SignedID, s.LastResortID} { // of before a restore
 		if int64(id)-k.next > forgottenMax {
-			return false, fmt.Errorf("seal: the directory has a prekey %d, and the last that was made is %d: that is not believed", id, k.next-1)
+			return false, false, fmt.Errorf("seal: the directory has a prekey %d, and the last that was made is %d: that is not believed", id, k.next-1)
 		}
 		k.next = max(k.next, int64(id)+1)
 	}
+	if setBack = k.next > before && renew != 1; setBack { // whose private halves are gone; renew is 1 in a new database, and after Check
+		if err := e.beginAnew(ctx, c, nil); err != nil {
+			return false, false, err
+		}
+		renew = 1
+	}
+	k.renew = renew == 1
 	old := e.now().Add(-oneTimeKept).UnixMicro()
 	gone, err := c.Exec(ctx, "DELETE FROM waxwing_seal_prekey WHERE local = ? AND kind IN (?, ?) AND born_us < ?", e.local, prekeyOneTime, prekeyOneTimeKEM, old)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	if k.replace = renew > 0 || gone > 0; k.replace {
 		renew = 2
 	}
 	for _, kind := range []int{prekeySigned, prekeyLastResort} {
 		if err := e.renewPrekey(ctx, c, &k, kind); err != nil {
-			return false, err
+			return false, false, err
 		}
 	}
 	for kind, waiting := range map[int]int{prekeyOneTime: s.OneTime, prekeyOneTimeKEM: s.OneTimeKEM} {
 		if err := e.refill(ctx, c, &k, kind, waiting); err != nil {
-			return false, err
+			return false, false, err
 		}
 	}
 	for len(k.rows) > 0 {
 		n := min(len(k.rows), rowsPerInsert)
 		if err := e.insertPrekeys(ctx, c, k.rows[:n]); err != nil {
-			return false, err
+			return false, false, err
 		}
 		k.rows = k.rows[n:]
 	}
 	_, err = c.Exec(ctx, "UPDATE waxwing_seal_identity SET next_id = ?, renew = ?, signer = ? WHERE name = ?", k.next, renew, self[:], e.local)
-	return k.replace, err
+	return k.replace, setBack, err
+}
+
+// sameProfile refuses a database whose prekeys are of another profile's KEM: peers could
+// not tell with which of both to begin.
+func (e *core) sameProfile(ctx context.Context, c sqltx.Conn) error {
+	var id int64
+	var wrapped []byte
+	err := sqltx.One(ctx, c, "SELECT id, secret FROM waxwing_seal_prekey WHERE local = ? AND kind = ? AND retired_us = 0 ORDER BY id DESC LIMIT 1", []any{e.local, prekeyLastResort}, &id, &wrapped)
+	if errors.Is(err, sqltx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	secret, err := e.keys.unwrap(e.prekeyRow(uint32(id)), wrapped)
+	if err == nil && (len(secret) == 0 || ratchet.KEM(secret[0]) != kemOf(e.profile)) {
+		err = text(ErrMismatch, "the database's prekeys are of another profile than "+e.profile.String())
+	}
+	return err
 }
 
 // renewPrekey replaces a signed or last-resort prekey that is too old.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/waxwing-mq/waxwing/bus"
@@ -510,4 +511,88 @@ func TestSetBackWhileRunning(t *testing.T) {
 		w.opens(b, m, "three")
 		w.opens(one, w.seal(w.service("shipping"), "orders", "hello"), "hello")
 	})
+}
+
+// TestSetBackReceiver: also a service that seals nothing, and has no counter, finds that its
+// database was set back: the directory hands out keys that it does not have.
+func TestSetBackReceiver(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.service("orders")
+		found := 0
+		b := w.service("billing", OnRestore(func(r Restore) {
+			if r.Name != "billing" || len(r.Behind) != 0 {
+				t.Error(r)
+			}
+			found++
+		}))
+		backup := w.dump()
+		for range 3 { // they go, and others come, which the backup does not know
+			w.dir.drain("billing")
+			w.must(b.Publish(t.Context()))
+		}
+		if found != 0 {
+			t.Error("found before it happened")
+		}
+		w.restore(backup, "billing")
+		lost := w.seal(w.bare("orders"), "billing", "lost")
+		if _, err := w.open(b, lost); !errors.Is(err, ErrDuplicate) || !strings.Contains(err.Error(), "set back") {
+			t.Error(err)
+		}
+		w.must(b.Maintain(t.Context()))
+		w.must(b.Maintain(t.Context()))
+		if found != 1 {
+			t.Errorf("found %d times", found)
+		}
+		a := w.bare("orders")
+		w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error { return a.Renew(ctx, tx, "billing") }))
+		for range 6 { // with one-time keys, and without
+			w.opens(b, w.seal(a, "billing", "text"), "text")
+			w.must(w.inTx(func(ctx context.Context, tx *sql.Tx) error { return a.Renew(ctx, tx, "billing") }))
+		}
+	})
+}
+
+// TestDeletedMarks: marks that are gone with their identity are taken for a restore, once.
+func TestDeletedMarks(t *testing.T) {
+	w := quick(t)
+	w.service("billing")
+	a := w.service("orders", CountedBy(w.dir))
+	check := func(at *endpoint, want bool) {
+		t.Helper()
+		if restored, err := at.Check(t.Context()); err != nil || restored != want {
+			t.Fatal(restored, err)
+		}
+	}
+	check(a, false)
+	first, err := ParseEnvelope(w.seal(a, "billing", "one").Body)
+	w.must(err)
+	w.dir.mu.Lock()
+	delete(w.dir.ids, "orders")
+	delete(w.dir.marks, "orders")
+	w.dir.mu.Unlock()
+	a = w.bare("orders", CountedBy(w.dir))
+	check(a, true)
+	check(a, false)
+	w.must(a.Publish(t.Context()))
+	check(a, false)
+	second, err := ParseEnvelope(w.seal(a, "billing", "two").Body)
+	w.must(err)
+	if first.Tag == second.Tag {
+		t.Error("the session goes on")
+	}
+}
+
+// TestOtherProfile: neither a database nor a peer of another profile is taken.
+func TestOtherProfile(t *testing.T) {
+	w := quick(t)
+	w.service("billing")
+	a := w.bare("orders", Profile(ratchet.WaxwingHE))
+	err := w.trySeal(a, "billing", w.message("things", "k", "x"))
+	if w.want(err, ErrMismatch); !strings.Contains(err.Error(), "not of profile waxwing-he") {
+		t.Error(err)
+	}
+	err = w.bare("billing", Profile(ratchet.WaxwingHE)).Publish(t.Context())
+	if w.want(err, ErrMismatch); !strings.Contains(err.Error(), "another profile than waxwing-he") {
+		t.Error(err)
+	}
 }

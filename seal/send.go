@@ -167,7 +167,7 @@ func (e *core) begin(ctx context.Context, c sqltx.Conn, to string, lane int) (*s
 	if err != nil {
 		return nil, err
 	}
-	public, err := bundleOf(b, cert.Key)
+	public, err := bundleOf(b, cert.Key, e.profile)
 	if err != nil {
 		return nil, err
 	}
