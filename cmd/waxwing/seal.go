@@ -114,8 +114,14 @@ func sealError(err error) error {
 	for _, name := range []string{"seal: ", "ratchet: ", "senderkey: ", "directory: "} {
 		text = strings.ReplaceAll(strings.TrimPrefix(text, name), ": "+name, ": ")
 	}
-	return &plainError{text, err}
+	return &plainError{inFlags.Replace(text), err}
 }
+
+// inFlags has other words for some of the package's, which speak of its types.
+var inFlags = strings.NewReplacer(
+	"which is not in the ring", "which is neither --storage-key nor an --old-storage-key",
+	"the row is damaged or of another place", "the row is damaged or was copied from another row",
+)
 
 // plainError is an error in other words.
 type plainError struct {

@@ -44,6 +44,9 @@ func (d *directoryFlags) addTo(cmd *cobra.Command) {
 
 // open is a client for it.
 func (d *directoryFlags) open(cmd *cobra.Command) (*directory.Client, error) {
+	if err := required(cmd, "directory", "user"); err != nil {
+		return nil, err
+	}
 	switch {
 	case d.url == "":
 		return nil, errors.New("--directory, or WAXWING_DIRECTORY, must name the broker, such as https://broker:8080")

@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/waxwing-mq/waxwing/seal"
+	"github.com/waxwing-mq/waxwing/seal/safetynumber"
 )
 
 // sourceBytesMax bounds what is read of a file with a key.
@@ -65,7 +67,7 @@ func oneStdin(sources ...string) error {
 	return nil
 }
 
-// readKey reads a source and decodes it.
+// readKey reads a source and decodes it. A secret that others may read is warned of.
 func readKey[K any](cmd *cobra.Command, flag, source string, decode func([]byte) (K, error)) (K, error) {
 	var none K
 	text, err := readSource(cmd, flag, source)
@@ -74,12 +76,50 @@ func readKey[K any](cmd *cobra.Command, flag, source string, decode func([]byte)
 	}
 	k, err := decode(text)
 	if err == nil {
+		warnOfReaders(cmd, source, text)
 		return k, nil
 	}
-	if is := kindOfKey(text); is != "" {
+	if is := kindOfKey(text); is != "" && !strings.Contains(kindName(none), is) {
 		err = fmt.Errorf("it is %s, not %s", is, kindName(none))
 	}
 	return none, fmt.Errorf("%s: %s: %w", flag, source, sealError(err))
+}
+
+// warnOfReaders writes a warning if a source is a file with a secret that others than its
+// owner may read.
+func warnOfReaders(cmd *cobra.Command, source string, text []byte) {
+	if source == "-" || strings.HasPrefix(source, "env:") || runtime.GOOS == "windows" { // where the mode says nothing
+		return
+	}
+	if k, err := decodeKey(text); err != nil || k.root == nil && k.identity == nil && k.storage == nil {
+		return
+	}
+	info, err := os.Stat(source)
+	if err != nil || !info.Mode().IsRegular() || info.Mode()&0o077 == 0 {
+		return
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "waxwing: warning: %s is secret, but not only its owner has access (mode %04o): chmod 600 it\n", source, info.Mode().Perm())
+}
+
+// required says which flags are not given, if there is more than one: all at once. Of one
+// alone its reader tells what it should be.
+func required(cmd *cobra.Command, flags ...string) error {
+	var missing []string
+	for _, name := range flags {
+		f := cmd.Flags().Lookup(name)
+		if value := f.Value.String(); value != "" && value != "[]" {
+			continue
+		}
+		text := "--" + name
+		if variables := f.Annotations[envAnnotation]; len(variables) > 0 {
+			text += " (or " + variables[0] + ")"
+		}
+		missing = append(missing, text)
+	}
+	if len(missing) < 2 {
+		return nil
+	}
+	return errors.New("these flags are missing: " + strings.Join(missing, ", "))
 }
 
 // kindOfKey says what a line is, for who expected something else.
@@ -111,6 +151,8 @@ func kindName(k any) string {
 		return "an identity"
 	case seal.StorageKey:
 		return "a storage key"
+	case *safetynumber.Party:
+		return "an identity or a certificate"
 	}
 	return "a certificate"
 }

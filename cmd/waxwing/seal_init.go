@@ -1,8 +1,9 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -143,12 +144,12 @@ func newSealInitStorageKeyCommand() *cobra.Command {
 		Short: "Make the key that encrypts a service's secrets in its database",
 		Long: `Makes the key that encrypts, "wraps", the secrets which a service keeps in its database.
 Keep it out of the backups of that database. Its id, a number above 0, must not be that
-of another key of the service; by default it is the time, in seconds.`,
+of another key of the service; by default it is chosen at random.`,
 		Example: `  waxwing seal init storage-key --out storage.key`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("id") {
-				id = uint32(min(time.Now().Unix(), math.MaxUint32))
+				id = randomKeyID()
 			}
 			key, err := seal.NewStorageKey(id)
 			if err != nil {
@@ -162,6 +163,17 @@ of another key of the service; by default it is the time, in seconds.`,
 		},
 	}
 	addOut(cmd, &out)
-	cmd.Flags().Uint32Var(&id, "id", 0, "the key's number (default: the time)")
+	cmd.Flags().Uint32Var(&id, "id", 0, "the key's number (default: at random)")
 	return cmd
+}
+
+// randomKeyID is a number for a storage key, which is not 0.
+func randomKeyID() uint32 {
+	for {
+		var b [4]byte
+		rand.Read(b[:]) // never fails
+		if id := binary.BigEndian.Uint32(b[:]); id != 0 {
+			return id
+		}
+	}
 }

@@ -48,6 +48,9 @@ an identity, a certificate, a request, a storage key's id.`,
 				return err
 			}
 			things, err := inspect(text, encoding.value)
+			if errors.Is(err, errForeign) {
+				err = fmt.Errorf("%s: %w", inspectedName(args), err)
+			}
 			if out.json() {
 				return errors.Join(printJSON(cmd.OutOrStdout(), things), err)
 			}
@@ -77,10 +80,28 @@ func readInspected(cmd *cobra.Command, from string) ([]byte, error) {
 		in = f
 	}
 	text, err := io.ReadAll(io.LimitReader(in, inspectBytesMax+1))
-	if err == nil && len(text) > inspectBytesMax {
-		err = fmt.Errorf("there are more than %d bytes", inspectBytesMax)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) > inspectBytesMax:
+		return nil, fmt.Errorf("there are more than %d bytes", inspectBytesMax)
+	case len(bytes.TrimSpace(text)) == 0 && from == "-":
+		return nil, errors.New("nothing on stdin")
+	case len(bytes.TrimSpace(text)) == 0:
+		return nil, fmt.Errorf("%s is empty", from)
 	}
-	return text, err
+	return text, nil
+}
+
+// errForeign says that a text is nothing that can be inspected.
+var errForeign = errors.New("neither a sealed message nor a file of waxwing seal")
+
+// inspectedName is how errors call what is inspected.
+func inspectedName(args []string) string {
+	if from := fileOrStdin(args); from != "-" {
+		return from
+	}
+	return "stdin"
 }
 
 // inspected is something whose public parts can be shown.
@@ -112,6 +133,8 @@ func inspect(text []byte, encoding string) ([]inspected, error) {
 	t, err := inspectOne(body)
 	if t != nil {
 		things = append(things, t)
+	} else if errors.Is(err, seal.ErrNotSealed) {
+		err = errForeign
 	}
 	return things, err
 }

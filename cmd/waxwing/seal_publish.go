@@ -109,6 +109,9 @@ func (p *sealPublication) with(cmd *cobra.Command, done string, publish func(ctx
 	if p.oneTime < 1 || p.oneTime > directory.OneTimeMax {
 		return fmt.Errorf("--one-time-keys must be between 1 and %d", directory.OneTimeMax)
 	}
+	if err := required(cmd, "identity", "storage-key", "dsn", "directory", "user"); err != nil {
+		return err
+	}
 	if err := oneStdin(append(p.oldKeys, p.identity, p.storageKey, p.passwordFile, p.rootFile)...); err != nil {
 		return err
 	}

@@ -43,6 +43,9 @@ this, then take the old key away. What is in backups and replicas stays as it wa
   waxwing seal rotate storage-key --identity db:payments --storage-key env:NEW --old-storage-key env:OLD --dsn sqlite:shop.db`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required(cmd, "identity", "storage-key", "old-storage-key", "dsn"); err != nil {
+				return err
+			}
 			if len(s.oldKeys) == 0 {
 				return errors.New("--old-storage-key must name what the database is wrapped under")
 			}

@@ -77,6 +77,17 @@ func TestDays(t *testing.T) {
 	}
 }
 
+// TestSealStorageKeyIDs: keys that are made at once have different ids.
+func TestSealStorageKeyIDs(t *testing.T) {
+	ids := map[uint32]bool{}
+	for range 8 {
+		ids[randomKeyID()] = true
+	}
+	if len(ids) < 8 || ids[0] { // two of eight are the same once in 10^8 runs
+		t.Errorf("ids: %v", ids)
+	}
+}
+
 // hasControls says whether a terminal would do more than show a text.
 func hasControls(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' || r == unicode.ReplacementChar })

@@ -28,7 +28,7 @@ type sealVerify struct {
 	profile    *enumValue
 
 	root *seal.RootKey
-	id   *seal.Identity
+	own  *safetynumber.Party // of --identity, unless --dsn has it read later
 }
 
 func newSealVerifyCommand() *cobra.Command {
@@ -46,7 +46,8 @@ A directory that lies could show one thing to you and give another to a service 
 begins a session. (The service verifies it, too.) --take is given what such a service
 is, and verifies that as well. It uses up a one-time key of each kind.
 
-With --identity it prints the safety number of that identity and the other. People at
+With --identity it prints the safety number of that identity and the other. A file with
+the identity's certificate is enough, unless there is --dsn. People at
 both ends compare it over a channel that shows who speaks: if it is the same, nobody
 sits between, whatever the directory and the root's owner do. --number compares it with
 what the other end has said. With --dsn and --storage-key the service's database keeps
@@ -105,12 +106,18 @@ func (v *sealVerify) addTo(cmd *cobra.Command) {
 	v.sealDatabase.addTo(cmd)
 	addEnum(cmd, v.profile, "profile", "", "the protocol of the services' sessions, for --dsn")
 	v.directoryFlags.addTo(cmd)
+	fs.Lookup("identity").Usage = "the service's identity, or without --dsn its certificate: a file, -, env:NAME, or with --dsn db:NAME"
 	fs.Lookup("dsn").Usage = "keep in this database that --number was right"
 	must(fs.SetAnnotation("dsn", envAnnotation, nil)) // it is not to be written to because of a variable
 }
 
 // check reads what has to be known before the directory is asked.
 func (v *sealVerify) check(cmd *cobra.Command, names []string) (err error) {
+	if !v.selfSigned {
+		if err := required(cmd, "root", "directory", "user"); err != nil {
+			return err
+		}
+	}
 	switch {
 	case (v.rootFile == "") == !v.selfSigned:
 		return errors.New("either --root must name the public key that is pinned, or --self-signed be given")
@@ -118,6 +125,9 @@ func (v *sealVerify) check(cmd *cobra.Command, names []string) (err error) {
 		return errors.New("--number is the safety number of two: it needs --identity, and one NAME")
 	case v.dsn != "" && v.number == "":
 		return errors.New("--dsn keeps that --number was right: both are needed")
+	}
+	if err := checkNumber(v.number); err != nil {
+		return err
 	}
 	if name, stored := cutDB(v.identity); stored && v.dsn == "" {
 		return fmt.Errorf("--identity: %s is in a database: --dsn says which, and needs --number and --storage-key", name)
@@ -133,9 +143,58 @@ func (v *sealVerify) check(cmd *cobra.Command, names []string) (err error) {
 		v.root = &k
 	}
 	if v.identity != "" && v.dsn == "" {
-		v.id, err = readKey(cmd, "--identity", v.identity, seal.DecodeIdentity)
+		v.own, err = readKey(cmd, "--identity", v.identity, v.decodeOwn)
 	}
 	return err
+}
+
+// decodeOwn reads an identity or its certificate, which is believed as those of others are.
+func (v *sealVerify) decodeOwn(text []byte) (*safetynumber.Party, error) {
+	c, err := seal.DecodeCertificate(text)
+	if err != nil {
+		id, err := seal.DecodeIdentity(text)
+		if err != nil {
+			return nil, err
+		}
+		return partyOf(id), nil
+	}
+	if _, err := v.believe(c.Name, c.Bytes()); err != nil {
+		return nil, err
+	}
+	return &safetynumber.Party{ID: []byte(c.Name), Key: c.Key}, nil
+}
+
+// partyOf is an identity as one of the two whom a safety number is of.
+func partyOf(id *seal.Identity) *safetynumber.Party {
+	return &safetynumber.Party{ID: []byte(id.Name()), Key: id.Key()}
+}
+
+// numberDigits is how many digits a safety number has.
+const numberDigits = 60
+
+// digitsOf is a safety number without the spaces that people read it with.
+func digitsOf(number string) string { return strings.Join(strings.Fields(number), "") }
+
+// checkNumber refuses what cannot be a safety number, which is no reason to distrust a peer.
+func checkNumber(number string) error {
+	said := digitsOf(number)
+	switch {
+	case number == "":
+		return nil
+	case strings.Trim(said, "0123456789") != "":
+		return errors.New("--number: a safety number has digits and spaces only")
+	case len(said) != numberDigits:
+		return fmt.Errorf("--number: a safety number has %d digits, and this has %d", numberDigits, len(said))
+	}
+	return nil
+}
+
+// checkOther refuses the identity of --identity as the other one.
+func checkOther(name string, own *safetynumber.Party) error {
+	if own != nil && string(own.ID) == name {
+		return fmt.Errorf("there is no safety number of %s with itself: leave --identity (WAXWING_SEAL_IDENTITY) out, or name another", name)
+	}
+	return nil
 }
 
 // verified is an identity that has been verified.
@@ -159,6 +218,9 @@ type takenJSON struct {
 
 // verify asks for an identity and looks at what comes.
 func (v *sealVerify) verify(cmd *cobra.Command, client *directory.Client, name string) (*verified, error) {
+	if err := checkOther(name, v.own); err != nil {
+		return nil, err
+	}
 	s, err := client.Status(cmd.Context(), name)
 	if err != nil {
 		return nil, v.explain(name, err)
@@ -202,14 +264,14 @@ func (v *sealVerify) taken(ctx context.Context, client *directory.Client, shown 
 // keep compares the safety number, and with --dsn has the database keep that it was right.
 func (v *sealVerify) keep(cmd *cobra.Command, client *directory.Client, one *verified, c *seal.Certificate) error {
 	if v.dsn == "" {
-		return v.compare(one, c, v.id)
+		return v.compare(one, c, v.own)
 	}
 	trust := seal.TOFU()
 	if v.root != nil {
 		trust = seal.Pinned(*v.root)
 	}
 	return v.sealDatabase.with(cmd, func(ctx context.Context, e endpoint) error {
-		if err := v.compare(one, c, e.id); err != nil {
+		if err := v.compare(one, c, partyOf(e.id)); err != nil {
 			return err
 		}
 		err := e.Verify(ctx, c.Name, v.number)
@@ -268,15 +330,18 @@ func checkSelfSigned(c *seal.Certificate, now time.Time) error {
 }
 
 // compare finds the safety number with an identity, and compares it with --number.
-func (v *sealVerify) compare(one *verified, c *seal.Certificate, id *seal.Identity) error {
-	if id == nil || id.Name() == c.Name {
+func (v *sealVerify) compare(one *verified, c *seal.Certificate, own *safetynumber.Party) error {
+	if own == nil {
 		return nil
 	}
-	number := safetynumber.Compute(safetynumber.Party{ID: []byte(id.Name()), Key: id.Key()}, safetynumber.Party{ID: []byte(c.Name), Key: c.Key})
-	one.SafetyNumber, one.With = safetynumber.Group(number), id.Name()
-	said := strings.Join(strings.Fields(v.number), "")
+	if err := checkOther(c.Name, own); err != nil {
+		return err
+	}
+	number := safetynumber.Compute(*own, safetynumber.Party{ID: []byte(c.Name), Key: c.Key})
+	one.SafetyNumber, one.With = safetynumber.Group(number), string(own.ID)
+	said := digitsOf(v.number)
 	if said != "" && subtle.ConstantTimeCompare([]byte(said), []byte(number)) != 1 {
-		return fmt.Errorf("the safety number with %s is %s, not that of --number", id.Name(), one.SafetyNumber)
+		return fmt.Errorf("the safety number with %s is %s, not that of --number: do not trust this peer", own.ID, one.SafetyNumber)
 	}
 	return nil
 }
