@@ -90,7 +90,7 @@ func (e *core) check(ctx context.Context) (bool, error) {
 // restored tells that sessions begin anew, and why.
 func (e *core) restored(ctx context.Context, why string, behind []Behind) {
 	e.m.restores.Inc()
-	e.log.ErrorContext(ctx, "seal: the database was set back, or that cannot be ruled out; sessions begin anew", "endpoint", e.local, "reason", why)
+	e.log.ErrorContext(ctx, "seal: the database was set back; sessions begin anew", "endpoint", e.local, "reason", why)
 	for _, b := range behind {
 		e.log.ErrorContext(ctx, "seal: a stream that was set back", "endpoint", e.local,
 			"peer", b.Peer, "lane", b.Lane, "stream", b.Stream, "database", b.Database, "counter", b.Counter)
