@@ -33,13 +33,14 @@ func (e *Endpoint[TX]) Run(ctx context.Context) error {
 	}
 }
 
-// Maintain does what has to be done from time to time, and what Run does. With a counter it
-// looks whether the database was set back (Check), as by a failover to a replica that had
-// not got everything: no process needs to start for that. It publishes prekeys, renews those that are older than a week, deletes those that were replaced 30
-// days ago; deletes what is past its time: keys of messages that have not come, messages
-// put aside, sessions that are not used any more; and fetches bundles (Prepare) of the
-// peers of rules, and of groups' members. In SQLite it empties the log, which holds rows as
-// they were. It goes on after an error, and returns all.
+// Maintain does what has to be done from time to time, and what Run does. With a counter
+// it looks whether the database was set back (Check), as by a failover to a replica that
+// had not got everything: no process needs to start for that. It publishes prekeys, renews
+// those that are older than a week, deletes those that were replaced 30 days ago; deletes
+// what is past its time: keys of messages that have not come, messages put aside, sessions
+// that are not used any more; and fetches bundles (Prepare) of the peers of rules, and of
+// groups' members. In SQLite it empties the log, which holds rows as they were. It goes on
+// after an error, and returns all.
 func (e *Endpoint[TX]) Maintain(ctx context.Context) error {
 	var err error
 	if e.core.counter != nil {
