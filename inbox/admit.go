@@ -45,9 +45,6 @@ func statementsOf(d sqltx.Dialect) statements {
 		s.update[bySequence] += own
 		s.update[byPosition] += " RETURNING EXISTS (SELECT 1 FROM waxwing_parked p WHERE p.consumer = $6 AND p.topic = $7 AND p.key_col = $8 AND p.blocks = 1)"
 	}
-	for _, q := range []*string{&s.event, &s.seq, &s.place} {
-		*q = d.Fixed(*q)
-	}
 	return s
 }
 

@@ -21,9 +21,8 @@ func (e *core) skippedRow(tag [16]byte, pq int, id ratchet.KeyID) []byte {
 	return rowID("skipped", e.local, string(tag[:]), string(id.Chain[:]), string(b[:]))
 }
 
-// keyKind is what the column pq says: 0 and 1 of a session's keys, 2 of a group's. Tags are
-// chosen by peers, and one that is a session's may come again as a group's: what is deleted
-// by its tag is deleted by its kind, too.
+// keyKind is what the column pq says: 0 and 1 of a session's keys, 2 of a group's. What
+// is deleted by its tag is deleted by its kind, too.
 type keyKind int
 
 const (

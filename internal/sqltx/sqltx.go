@@ -147,15 +147,6 @@ func (d Dialect) InsertOnce(table string, columns ...string) string {
 	return "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES (" + Marks(len(columns)) + ")" + end
 }
 
-// Fixed is a query, with question marks, in the form that the dialect takes, so that
-// what is asked often is not turned into it each time.
-func (d Dialect) Fixed(query string) string {
-	if d == Postgres {
-		return numbered(query)
-	}
-	return query
-}
-
 // Marks are n placeholders with commas between them.
 func Marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
